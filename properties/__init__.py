@@ -1,0 +1,1 @@
+"""Property files: one per protocol, model, data set and experiment."""

@@ -1,0 +1,362 @@
+"""Read and validate RecBole atomic files before RecBole sees them.
+
+An atomic file is a table in UTF-8 whose first line holds `name:type` fields, with type one of
+token, token_seq, float and float_seq; the separator is a tab unless RecBole is told otherwise
+(https://recbole.io/docs/user_guide/data/atomic_files.html).
+"""
+
+import codecs
+import csv
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from recbole_dmf.errors import UserError
+
+FIELD_TYPES = ("token", "token_seq", "float", "float_seq")
+EXACT_FLOAT = 2.0**53  # integers from here on have no float64 of their own
+NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+
+_BLOCK = 1 << 24
+_FIX = "`recbole-dmf check {} --fix OUT` writes a mended copy."
+
+
+@dataclass(frozen=True)
+class Field:
+    """One column of an atomic file: `name:type` in the header."""
+
+    name: str
+    type: str
+
+
+def read_inter(
+    path: Path,
+    *,
+    user_field: str = "user_id",
+    item_field: str = "item_id",
+    rating_field: str | None,
+    time_field: str | None,
+    separator: str = "\t",
+    rating_range: tuple[float, float] | None = None,
+) -> pd.DataFrame:
+    """Read the interactions of an atomic file, or say what is wrong with it.
+
+    Args:
+        path: the `.inter` file.
+        user_field, item_field: names of the id columns, both of type token.
+        rating_field, time_field: names of the float columns to read; None where the file has none
+            or they are not wanted.
+        separator: one ASCII character, RecBole's `field_separator`.
+        rating_range: (lowest, highest) rating of the scale; None checks only rating > 0.
+
+    Returns:
+        A row per line, in file order, with the wanted columns under their names: ids as str
+        exactly as in the file (`007`, spaces, `NA`, quotes), rating and timestamp as float64.
+        Row r is line r + 2 of the file.
+
+    Raises:
+        UserError: on the first problem, with file, line (the header is line 1), column and remedy.
+    """
+    path = Path(path)
+    check_separator(separator)
+    named = [n for n in (user_field, item_field, rating_field, time_field) if n is not None]
+    if len(set(named)) < len(named):
+        raise UserError(
+            f"Two options name the same column of {path}: {', '.join(named)}. "
+            "Give USER_ID_FIELD, ITEM_ID_FIELD, RATING_FIELD and TIME_FIELD different names."
+        )
+    data = read_bytes(path)
+    _check_encoding(path, data)
+    if data.endswith((b"\n\n", b"\n\r\n")):  # blank lines at the end hold nothing
+        data = data.rstrip(b"\r\n") + b"\n"
+    fields = parse_header(path, data.partition(b"\n")[0].rstrip(b"\r").decode(), separator)
+    wanted = {user_field: "token", item_field: "token"}
+    wanted |= {name: "float" for name in (rating_field, time_field) if name is not None}
+    _check_columns(path, fields, wanted)
+    _check_lines(path, data, separator, len(fields))
+
+    frame = _parse(path, data, separator, fields, wanted)
+    for name in (user_field, item_field):
+        _check_ids(path, name, frame[name])
+        frame[name] = as_strings(frame[name])
+    if rating_field is not None:
+        _check_ratings(path, rating_field, frame[rating_field], rating_range)
+    if time_field is not None:
+        _check_times(path, time_field, frame[time_field])
+    return frame[list(wanted)]
+
+
+def check_separator(separator: str) -> None:
+    """Raise UserError unless `separator` is one ASCII character that can separate fields."""
+    if len(separator) != 1 or not separator.isascii() or separator in "\r\n\0:":
+        raise UserError(
+            f"field_separator {separator!r} is not supported: "
+            "use a single ASCII character, by default a tab."
+        )
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file; UserError where it is missing, a folder, unreadable or empty."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: no such file. Put the interactions there as a RecBole atomic file "
+            f"(first line `user_id:token<TAB>item_id:token<TAB>rating:float<TAB>timestamp:float`), "
+            "or make it from raw files with `recbole-dmf convert SOURCE OUT`."
+        ) from None
+    except IsADirectoryError:
+        raise UserError(f"{path} is a folder, not a file: name the file inside it.") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}. Check the path and rights.") from None
+    if not data.strip():
+        raise UserError(f"{path} is empty. Write a header line and one line per interaction.")
+    return data
+
+
+def parse_header(path: Path, header: str, separator: str) -> list[Field]:
+    """The fields that a header line names; UserError on a wrong separator, type or name."""
+    place = f"{path}, line 1"
+    texts = header.split(separator)
+    other = next((s for s in "\t,;| " if s != separator and s in header), None)
+    if other is not None and (len(texts) == 1 or any(t.count(":") > 1 for t in texts)):
+        raise UserError(
+            f"{place}: the fields are separated by {other!r}, not by {separator!r}. "
+            f"Set `field_separator: {other!r}`, or write the file with the right one: "
+            + _FIX.format(path.parent)
+        )
+    fields = []
+    for number, text in enumerate(texts, 1):
+        name, colon, kind = text.partition(":")
+        if not colon:
+            raise UserError(
+                f"{place}, column {number}: {_clip(text)} has no type. Write `name:type` with type "
+                f"one of {', '.join(FIELD_TYPES)}, for instance `user_id:token`."
+            )
+        if not name.strip() or kind not in FIELD_TYPES:
+            wrong = f"unknown type {_clip(kind)}" if name.strip() else "no name"
+            raise UserError(
+                f"{place}, column {number} ({_clip(text)}): {wrong}. Write `name:type` with type "
+                f"one of {', '.join(FIELD_TYPES)}."
+            )
+        if name in (field.name for field in fields):
+            raise UserError(
+                f"{place}, column {number}: there are two columns named {_clip(name)}. "
+                "Rename or remove one."
+            )
+        fields.append(Field(name, kind))
+    return fields
+
+
+def count_fields(data: bytes, separator: str) -> np.ndarray:
+    """Number of fields in each line of `data`: int32 [lines], 1 for a blank line."""
+    counts = []
+    start = 0
+    while start < len(data):
+        end = data.find(b"\n", min(start + _BLOCK, len(data) - 1)) + 1 or len(data)
+        block = np.frombuffer(data, np.uint8, end - start, start)
+        starts = np.concatenate([[0], np.flatnonzero(block == ord("\n")) + 1])
+        starts = starts[starts < len(block)]
+        counts.append(np.add.reduceat(block == ord(separator), starts, dtype=np.int32) + 1)
+        start = end
+    return np.concatenate(counts)
+
+
+def read_columns(
+    data: bytes, separator: str, names: list[str], types: dict[str, str], **options
+) -> pd.DataFrame:
+    """Parse lines without a header into columns of the given pandas types, with no guessing.
+
+    Nothing is taken for a missing value or a quote. `types` chooses the columns to read.
+    """
+    return pd.read_csv(
+        io.BytesIO(data),
+        sep=separator,
+        header=None,
+        names=names,
+        usecols=list(types),
+        dtype=types,
+        quoting=csv.QUOTE_NONE,
+        na_filter=False,
+        skip_blank_lines=False,
+        index_col=False,
+        float_precision="round_trip",
+        **options,
+    )
+
+
+def as_strings(column: pd.Series) -> pd.Series:
+    """A categorical column as an object column whose equal values share one str."""
+    values = column.cat.categories.to_numpy(dtype=object)[column.cat.codes.to_numpy()]
+    return pd.Series(values, index=column.index, name=column.name, dtype=object)
+
+
+def bad_numbers(column: pd.Series) -> np.ndarray:
+    """Which values of a categorical column of texts are no finite number: bool [rows]."""
+    bad = [
+        NUMBER.fullmatch(text) is None or not np.isfinite(float(text))
+        for text in column.cat.categories
+    ]
+    return np.array(bad, dtype=bool)[column.cat.codes.to_numpy()]
+
+
+def _clip(text: str) -> str:
+    """A value from the file, quoted, short enough for a message."""
+    return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+def _line_at(data: bytes, offset: int) -> int:
+    return data.count(b"\n", 0, offset) + 1
+
+
+def _check_encoding(path: Path, data: bytes) -> None:
+    fix = _FIX.format(path.parent)
+    if data.startswith(codecs.BOM_UTF8):
+        raise UserError(
+            f"{path}, line 1: the file starts with a byte-order mark, which would become part of "
+            f"the first column's name. Save it as UTF-8 without BOM; {fix}"
+        )
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise UserError(f"{path}, line 1: the file is in UTF-16. Save it as UTF-8.")
+    if (offset := data.find(b"\0")) >= 0:
+        raise UserError(
+            f"{path}, line {_line_at(data, offset)}: a NUL byte (byte {offset}). The file is "
+            f"damaged or not a text file; write it again, or leave that line out: {fix}"
+        )
+    if (offset := invalid_utf8(data)) is not None:
+        raise UserError(
+            f"{path}, line {_line_at(data, offset)}: byte {offset} (0x{data[offset]:02x}) is not "
+            f"valid UTF-8. Save the file as UTF-8; if it is Latin-1, {fix}"
+        )
+    if data.count(b"\r") != data.count(b"\r\n"):
+        offset = re.search(rb"\r(?!\n)", data).start()
+        raise UserError(
+            f"{path}, line {_line_at(data, offset)}: a carriage return (byte {offset}) that is not "
+            f"part of a line end. End lines with a line feed; {fix}"
+        )
+
+
+def invalid_utf8(data: bytes) -> int | None:
+    """Offset of the first byte that is not valid UTF-8, or None."""
+    if data.isascii():
+        return None
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for start in range(0, len(data), _BLOCK):
+        held = len(decoder.getstate()[0])
+        try:
+            decoder.decode(data[start : start + _BLOCK], final=start + _BLOCK >= len(data))
+        except UnicodeDecodeError as error:
+            return start - held + error.start
+    return None
+
+
+def _check_columns(path: Path, fields: list[Field], wanted: dict[str, str]) -> None:
+    types = {field.name: field.type for field in fields}
+    for name, kind in wanted.items():
+        if name not in types:
+            raise UserError(
+                f"{path}, line 1: no column {name!r}; there are "
+                f"{', '.join(_clip(n) for n in types)}. "
+                f"Rename one to `{name}:{kind}`, or set the option that names this column."
+            )
+        if types[name] != kind:
+            raise UserError(
+                f"{path}, line 1, column {name}: the type is {types[name]}, but has to be {kind}. "
+                f"Write `{name}:{kind}` in the header."
+            )
+
+
+def _check_lines(path: Path, data: bytes, separator: str, n_fields: int) -> None:
+    counts = count_fields(data, separator)
+    if len(counts) == 1:
+        raise UserError(
+            f"{path}: a header and no interactions. Write one line per interaction below it."
+        )
+    wrong = counts != n_fields
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        text = data.split(b"\n", row + 1)[row].rstrip(b"\r").decode()
+        found = f"{counts[row]} fields" if text else "a blank line"
+        raise UserError(
+            f"{path}, line {row + 1}: {found}, but the header names {n_fields} ({_clip(text)}). "
+            "Give every line as many fields as the header; " + _FIX.format(path.parent)
+        )
+
+
+def _parse(
+    path: Path, data: bytes, separator: str, fields: list[Field], wanted: dict[str, str]
+) -> pd.DataFrame:
+    names = [field.name for field in fields]
+    types = {n: "category" if kind == "token" else "float64" for n, kind in wanted.items()}
+    try:
+        return read_columns(data, separator, names, types, skiprows=1)
+    except (ValueError, OverflowError) as error:  # ParserError is a ValueError
+        reason = str(error)
+    numeric = {name: "category" for name, kind in wanted.items() if kind == "float"}
+    try:
+        texts = read_columns(data, separator, names, numeric, skiprows=1)
+    except (ValueError, OverflowError):
+        texts = pd.DataFrame()
+    for name, column in texts.items():
+        bad = bad_numbers(column)
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise _not_finite(path, name, row, column.iloc[row])
+    raise UserError(f"{path} cannot be read as a table: {reason}. Write it again.")
+
+
+def _not_finite(path: Path, name: str, row: int, text: str) -> UserError:
+    return UserError(
+        f"{path}, line {row + 2}, column {name}: {_clip(text)} is not a finite number. "
+        "Correct the value or remove the line; " + _FIX.format(path.parent)
+    )
+
+
+def _check_ids(path: Path, name: str, column: pd.Series) -> None:
+    if "" in column.cat.categories:
+        row = int(np.argmax(column.to_numpy() == ""))
+        raise UserError(
+            f"{path}, line {row + 2}, column {name}: the id is empty. "
+            "Fill it in or remove the line; " + _FIX.format(path.parent)
+        )
+
+
+def _check_finite(path: Path, name: str, values: np.ndarray) -> None:
+    bad = ~np.isfinite(values)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise _not_finite(path, name, row, str(values[row]))
+
+
+def _check_ratings(
+    path: Path, name: str, column: pd.Series, rating_range: tuple[float, float] | None
+) -> None:
+    values = column.to_numpy()
+    _check_finite(path, name, values)
+    low, high = rating_range or (0.0, np.inf)
+    bad = (values <= 0) | (values < low) | (values > high)
+    if bad.any():
+        row = int(np.argmax(bad))
+        scale = f"the scale {low:g} to {high:g}" if rating_range else "ratings above 0"
+        raise UserError(
+            f"{path}, line {row + 2}, column {name}: {values[row]:g} is outside {scale}; "
+            "0 stands for `no interaction` in the input matrix. "
+            "Shift or correct the ratings, or set the scale that they are on."
+        )
+
+
+def _check_times(path: Path, name: str, column: pd.Series) -> None:
+    values = column.to_numpy()
+    _check_finite(path, name, values)
+    bad = np.abs(values) >= EXACT_FLOAT
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise UserError(
+            f"{path}, line {row + 2}, column {name}: {values[row]:.0f} is too large to be held "
+            "exactly, so that the order of events would be lost. Give seconds or milliseconds "
+            "since 1970; " + _FIX.format(path.parent)
+        )

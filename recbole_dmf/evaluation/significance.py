@@ -1,0 +1,207 @@
+"""Paired comparison of models, user by user.
+
+Each model is set against the best other model. The opponent is picked by looking at the same
+figures, which makes the extreme pairs likelier than chance, so Holm's correction runs over *all*
+pairs of models: that bounds the chance of any false claim whichever pairs are then shown.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from recbole_dmf.errors import UserError
+
+LEVEL = 0.05
+_RESAMPLES = 2000
+_DECIMALS = 12  # sums in another order differ by rounding; such differences count as zero
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One model against another, over the same users.
+
+    Attributes:
+        model, other: names; `difference` is the mean of model - other, in metric units.
+        low, high: 95 % bootstrap interval of `difference`, not corrected.
+        p_value: two-sided Wilcoxon signed-rank test.
+        p_holm: the same, corrected over all pairs of models.
+    """
+
+    model: str
+    other: str
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    p_holm: float
+
+    @property
+    def significant(self) -> bool:
+        """Both the ranks and the mean say so.
+
+        The signed-rank test also rejects when differences are merely skewed around a mean of zero;
+        a marker beside a mean should not be given for that.
+        """
+        return self.p_holm < LEVEL and (self.low > 0 or self.high < 0)
+
+
+def mean_over_seeds(runs: Sequence[pd.Series], names: Sequence[str]) -> pd.Series:
+    """Mean per user over the runs of one model.
+
+    Args:
+        runs: float [n_users] each, indexed by user; any order of users.
+        names: what to call each run in a message, e.g. its file.
+
+    Returns:
+        float64 [n_users] in the order of the first run.
+
+    Raises:
+        UserError: no run, a user twice, other users than in the first run, or NaN.
+    """
+    if not runs:
+        raise UserError("there is no run to compare; run the models first.")
+    for run, name in zip(runs, names, strict=True):
+        _check_users(run, name, runs[0], names[0])
+    aligned = [run.reindex(runs[0].index).to_numpy(dtype=np.float64) for run in runs]
+    return pd.Series(np.mean(aligned, axis=0), index=runs[0].index)
+
+
+def _check_users(run: pd.Series, name: str, first: pd.Series, first_name: str) -> None:
+    if run.index.has_duplicates:
+        user = run.index[run.index.duplicated()][0]
+        raise UserError(f"{name}: user_id '{user}' occurs twice; run this model again.")
+    for these, those, here, there in (
+        (run, first, name, first_name),
+        (first, run, first_name, name),
+    ):
+        alone = these.index.difference(those.index)
+        if len(alone):
+            raise UserError(
+                f"{here}: user_id '{alone[0]}' is not in {there} ({len(alone)} such users). Models "
+                "can be compared only over the same users: run them on the same data and split."
+            )
+    if not np.isfinite(run.to_numpy(dtype=np.float64)).all():
+        raise UserError(f"{name}: a metric of some user is not a finite number; run it again.")
+
+
+def wilcoxon_p(difference: ArrayLike) -> float:
+    """Two-sided p-value of the signed-rank test that paired differences centre on zero.
+
+    Zeros are frequent here (both models put the target first, or neither finds it). "pratt" ranks
+    them with the rest, so a model that matters to few users is not judged on those alone, and then
+    drops their ranks from the statistic and from its variance. "zsplit" would leave the variance
+    as it is, which makes p too large with many zeros.
+
+    Args:
+        difference: float [n_users], finite.
+
+    Returns:
+        p in [0, 1]; 1 where no difference is left.
+    """
+    rounded = np.round(np.asarray(difference, dtype=np.float64), _DECIMALS)
+    if not rounded.any():
+        return 1.0
+    return float(stats.wilcoxon(rounded, zero_method="pratt").pvalue)
+
+
+def bootstrap_interval(
+    difference: ArrayLike, seed: int = 2020, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean difference, resampling users.
+
+    Args:
+        difference: float [n_users], at least 2 users, finite.
+        seed: of a generator of its own.
+        confidence: of the two-sided interval.
+
+    Returns:
+        (low, high) in metric units.
+
+    Raises:
+        UserError: fewer than 2 users.
+    """
+    values = np.asarray(difference, dtype=np.float64)
+    if len(values) < 2:
+        raise UserError("an interval over users needs at least 2 users; test on more users.")
+    interval = stats.bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=_RESAMPLES,
+        confidence_level=confidence,
+        method="percentile",
+        batch=max(1, 2_000_000 // len(values)),  # bounds memory to some 16 MB per array
+        random_state=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
+
+
+def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+    """Holm's step-down correction (Holm 1979), in the order given.
+
+    Args:
+        p_values: float [n].
+
+    Returns:
+        float64 [n]: the i-th smallest (i from 0) times n - i, made non-decreasing, at most 1.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    corrected = np.empty_like(p)
+    corrected[order] = np.minimum(stepped, 1.0)
+    return corrected
+
+
+def compare_with_best_other(
+    values: Mapping[str, pd.Series], seed: int = 2020
+) -> dict[str, Comparison]:
+    """Each model against the best other model by mean.
+
+    Args:
+        values: metric per user of each model, float [n_users] indexed by user, higher is better.
+        seed: of the bootstrap.
+
+    Returns:
+        A comparison per model, in the order given; empty where there are fewer than 2 models.
+
+    Raises:
+        UserError: the models' users differ, or there are fewer than 2 users.
+    """
+    names = list(values)
+    if len(names) < 2:
+        return {}
+    first = values[names[0]]
+    for name in names:
+        _check_users(values[name], name, first, names[0])
+    table = {name: values[name].reindex(first.index).to_numpy(np.float64) for name in names}
+    pairs = list(combinations(names, 2))
+    raw = [wilcoxon_p(table[a] - table[b]) for a, b in pairs]
+    corrected = dict(zip(pairs, zip(raw, holm(raw), strict=True), strict=True))
+    # rounded as the test does, so that equal models keep their order
+    means = {name: round(float(table[name].mean()), _DECIMALS) for name in names}
+    found: dict[tuple[str, str], Comparison] = {}
+    result = {}
+    for name in names:
+        other = max((n for n in names if n != name), key=means.__getitem__)
+        if (other, name) in found:
+            result[name] = _swapped(found[other, name])
+            continue
+        difference = np.round(table[name] - table[other], _DECIMALS)
+        pair = (name, other) if (name, other) in corrected else (other, name)
+        p_value, p_holm = corrected[pair]
+        low, high = bootstrap_interval(difference, seed)
+        result[name] = found[name, other] = Comparison(
+            name, other, float(difference.mean()), low, high, p_value, float(p_holm)
+        )
+    return result
+
+
+def _swapped(c: Comparison) -> Comparison:
+    return replace(
+        c, model=c.other, other=c.model, difference=-c.difference, low=-c.high, high=-c.low
+    )

@@ -1,0 +1,284 @@
+"""Deep Matrix Factorization, Xue et al., IJCAI 2017, in the paper's order."""
+
+import torch
+from recbole.model.abstract_recommender import GeneralRecommender
+from recbole.utils import InputType
+from torch import Tensor, nn
+
+from recbole_dmf.data.interactions import MATRICES, SparseInput, interaction_matrix
+from recbole_dmf.errors import UserError
+from recbole_dmf.models.losses import (
+    LOSSES,
+    bpr_loss,
+    clamp_score,
+    cross_entropy,
+    cross_entropy_with_logits,
+    normalised_target,
+    squared_loss,
+)
+
+ACTIVATIONS = {"relu": torch.relu, "none": nn.Identity()}  # Eq. (6)
+SIMILARITIES = ("cosine", "scaled_cosine", "dot")
+INITS = ("normal", "xavier")
+NORM_EPSILON = 1e-12
+SCALE_START, OFFSET_START = 10.0, -5.0
+
+
+class Tower(nn.Module):
+    """One side's network: from rows of Y to latent vectors.
+
+    Args:
+        n_columns: length of an input row.
+        layers: widths of the N weight matrices, the last one the factors.
+        first_layer_activation, output_activation: "relu" or "none".
+        init: "normal" (mean 0, standard deviation 0.01) or "xavier".
+    """
+
+    def __init__(
+        self,
+        n_columns: int,
+        layers: list[int],
+        first_layer_activation: str,
+        output_activation: str,
+        init: str,
+    ):
+        super().__init__()
+        self.first_activation = ACTIVATIONS[first_layer_activation]
+        self.output_activation = ACTIVATIONS[output_activation]
+        self.weight = nn.Parameter(torch.empty(n_columns, layers[0]))
+        self.hidden = nn.ModuleList(
+            nn.Linear(n_in, n_out) for n_in, n_out in zip(layers[:-1], layers[1:], strict=True)
+        )
+        for parameter in self.parameters():
+            if init == "normal":
+                nn.init.normal_(parameter, 0.0, 0.01)  # Sec. 4.1
+            elif parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
+            else:
+                nn.init.zeros_(parameter)
+
+    def first_layer(self, rows: SparseInput, ids: Tensor | None = None) -> Tensor:
+        """l_1 = W_1 x for the inputs `ids`, [n, layers[0]]."""
+        return rows.matmul(self.weight, ids)  # Eq. (5), line 1
+
+    def without_target(self, l_1: Tensor, target: Tensor, value: Tensor) -> Tensor:
+        """`l_1` as if the input's entry `target` (of the given value) were zero.
+
+        The first layer is linear, so (x - x_t e_t) W_1 = x W_1 - x_t W_1[t].
+        Shapes [n, layers[0]], [n], [n].
+        """
+        return l_1 - value[:, None] * self.weight.index_select(0, target)
+
+    def upper_layers(self, l_1: Tensor) -> Tensor:
+        """h from l_1, [n, layers[0]] -> [n, factors]."""
+        h = self.first_activation(l_1)
+        for layer in self.hidden[:-1]:
+            h = torch.relu(layer(h))  # Eq. (5), line 2
+        if len(self.hidden):
+            h = self.output_activation(self.hidden[-1](h))  # Eq. (5), line 3
+        return h
+
+
+def unit_vectors(h: Tensor) -> Tensor:
+    """h / ||h||, and 0 for h = 0 (a dead ReLU tower), [n, factors]."""
+    return h / h.norm(dim=-1, keepdim=True).clamp(min=NORM_EPSILON)
+
+
+class DMF(GeneralRecommender):
+    """DMF over RecBole's data set and sampler abstractions.
+
+    The options and their sources are in `properties/model/DMF.yaml`.
+
+    Args:
+        config: RecBole's Config.
+        dataset: RecBole's Dataset of the training interactions; Y holds these alone.
+
+    Raises:
+        UserError: an option has a value that DMF cannot work with.
+    """
+
+    input_type = InputType.POINTWISE
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        self.LABEL = config["LABEL_FIELD"]
+        self.RATING = config["RATING_FIELD"]
+        self.loss_type = _choice(config, "loss_type", LOSSES)
+        self.similarity = _choice(config, "similarity", SIMILARITIES)
+        self.mu = config["mu"]
+        self.target_masking = config["target_masking"]
+        self.uses_ratings = _choice(config, "interaction_matrix", MATRICES) == "rating"
+        user_layers, item_layers = _layers(config, "user_layers"), _layers(config, "item_layers")
+        if user_layers[-1] != item_layers[-1]:
+            raise UserError(
+                f"user_layers {user_layers} and item_layers {item_layers} end in different widths; "
+                "the cosine needs the same number of factors on both sides: "
+                "make the last numbers equal."
+            )
+        if not 0 < self.mu < 0.5:
+            raise UserError(f"mu is {self.mu}; it must lie between 0 and 0.5 (the paper: 1e-6).")
+
+        feat = dataset.inter_feat
+        user, item = feat[self.USER_ID].numpy(), feat[self.ITEM_ID].numpy()
+        rating = feat[self.RATING].numpy() if self.RATING in feat.columns else None
+        self.max_rating = float(config["max_rating"] or 1.0) if rating is not None else 1.0
+        if rating is not None and len(rating) and rating.max() > self.max_rating:
+            raise UserError(
+                f"max_rating is {self.max_rating:g} but the data hold a rating of "
+                f"{rating.max():g}; correct `max_rating` or the ratings."
+            )
+        y = interaction_matrix(
+            user, item, rating if self.uses_ratings else None, (self.n_users, self.n_items)
+        )  # Eq. (1), (2)
+        self.input_of_users = SparseInput(y, self.device)
+        self.input_of_items = SparseInput(y.T.tocsr(), self.device)
+
+        activations = (
+            _choice(config, "first_layer_activation", ACTIVATIONS),
+            _choice(config, "output_activation", ACTIVATIONS),
+        )
+        init = _choice(config, "init", INITS)
+        self.user_tower = Tower(self.n_items, user_layers, *activations, init)
+        self.item_tower = Tower(self.n_users, item_layers, *activations, init)
+        if self.similarity == "scaled_cosine":
+            self.log_scale = nn.Parameter(torch.tensor(SCALE_START).log())
+            self.offset = nn.Parameter(torch.tensor(OFFSET_START))
+        self._vectors: tuple[Tensor, Tensor] | None = None
+
+    def double(self):
+        """The same model in float64, inputs included."""
+        for name in ("input_of_users", "input_of_items"):
+            rows = getattr(self, name)
+            setattr(self, name, SparseInput(rows.matrix, rows.device, torch.float64))
+        return super().double()
+
+    def train(self, mode: bool = True):
+        self._vectors = None
+        return super().train(mode)
+
+    def load_state_dict(self, *args, **kwargs):
+        self._vectors = None
+        return super().load_state_dict(*args, **kwargs)
+
+    def normalise(self, h: Tensor) -> Tensor:
+        """Latent vectors of which the inner product is the similarity, [n, factors]."""
+        return h if self.similarity == "dot" else unit_vectors(h)
+
+    def encode_users(self, user: Tensor | None = None) -> Tensor:
+        """p_i of ascending, distinct users (all if None), normalised, [n, factors]. Eq. (7)."""
+        l_1 = self.user_tower.first_layer(self.input_of_users, user)
+        return self.normalise(self.user_tower.upper_layers(l_1))
+
+    def encode_items(self, item: Tensor | None = None) -> Tensor:
+        """q_j of ascending, distinct items (all if None), normalised, [n, factors]. Eq. (7)."""
+        l_1 = self.item_tower.first_layer(self.input_of_items, item)
+        return self.normalise(self.item_tower.upper_layers(l_1))
+
+    def _side(self, tower: Tower, rows: SparseInput, ids, target, value) -> Tensor:
+        """Normalised vectors of a batch; where `value` is not 0, without the entry `target`.
+
+        Each distinct input goes through the tower once, each masked pair once more.
+        Shapes: ids, target, value [batch] -> [batch, factors].
+        """
+        distinct, inverse = torch.unique(ids, return_inverse=True)
+        l_1 = tower.first_layer(rows, distinct)
+        if self.target_masking:
+            masked = value.nonzero().squeeze(1)
+            base = l_1.index_select(0, inverse[masked])
+            corrected = tower.without_target(base, target[masked], value[masked])
+            l_1 = torch.cat([l_1, corrected])
+            inverse = inverse.clone()
+            inverse[masked] = torch.arange(len(distinct), len(l_1), device=ids.device)
+        return self.normalise(tower.upper_layers(l_1)).index_select(0, inverse)
+
+    def forward(self, user: Tensor, item: Tensor, value: Tensor | None = None) -> Tensor:
+        """Similarity of pairs, [batch]: the cosine of Eq. (8), or the inner product for `dot`.
+
+        Args:
+            user, item: int64 [batch].
+            value: float [batch], the pairs' entries of Y (0 for negatives), which
+                `target_masking` takes out of the input; None: nothing is taken out.
+        """
+        if value is None:
+            value = torch.zeros(len(user), device=user.device)
+        p = self._side(self.user_tower, self.input_of_users, user, item, value)
+        q = self._side(self.item_tower, self.input_of_items, item, user, value)
+        return (p * q).sum(dim=-1)  # Eq. (8)
+
+    def logit(self, similarity: Tensor) -> Tensor:
+        """What a sigmoid turns into a probability, for `scaled_cosine` and `dot`. [batch]."""
+        if self.similarity == "scaled_cosine":
+            return self.log_scale.exp() * similarity + self.offset
+        return similarity
+
+    def loss(self, user: Tensor, item: Tensor, rating: Tensor, label: Tensor) -> Tensor:
+        """Mean loss of a batch of training instances (lines 10-12 of Algorithm 1).
+
+        Args:
+            user, item: int64 [batch].
+            rating: float [batch], R_ij of positives; anything for negatives.
+            label: float [batch], 1 for positives, 0 for negatives. For `bpr` the positives come
+                first and negative k of positive n stands at n + (k + 1) * n_positives, as in
+                RecBole's point-wise batches.
+        """
+        rating = rating * label
+        value = rating if self.uses_ratings else label
+        similarity = self(user, item, value if self.target_masking else None)
+        if self.loss_type == "bpr":
+            score = self.logit(similarity).view(-1, int(label.sum()))
+            return bpr_loss(score[0], score[1:].T)
+        y = label if self.loss_type == "ce" else normalised_target(rating, self.max_rating)
+        if self.loss_type == "square":
+            y_hat = similarity if self.similarity == "cosine" else self.logit(similarity).sigmoid()
+            return squared_loss(y_hat, y)
+        if self.similarity == "cosine":
+            return cross_entropy(clamp_score(similarity, self.mu), y)  # Eq. (12), (13)
+        return cross_entropy_with_logits(self.logit(similarity), y)
+
+    def calculate_loss(self, interaction) -> Tensor:
+        """Mean loss of one of RecBole's point-wise batches, shape []."""
+        label = interaction[self.LABEL]
+        rating = interaction[self.RATING] if self.RATING in interaction.columns else label
+        return self.loss(interaction[self.USER_ID], interaction[self.ITEM_ID], rating, label)
+
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        """Normalised vectors of all users and all items, encoded once until training goes on.
+
+        Returns:
+            ([n_users, factors], [n_items, factors]); their inner product is the score.
+        """
+        if self._vectors is None or self.training:
+            with torch.no_grad():
+                self._vectors = self.encode_users(), self.encode_items()
+        return self._vectors
+
+    def predict(self, interaction) -> Tensor:
+        """Similarity of each pair of a batch, shape [batch]."""
+        p, q = self.vectors()
+        return (p[interaction[self.USER_ID]] * q[interaction[self.ITEM_ID]]).sum(dim=-1)  # Eq. (8)
+
+    def full_sort_predict(self, interaction) -> Tensor:
+        """Similarity of each user of a batch with every item, shape [batch * n_items]."""
+        p, q = self.vectors()
+        return (p[interaction[self.USER_ID]] @ q.T).view(-1)  # Eq. (8)
+
+
+def _choice(config, name: str, choices) -> str:
+    value = config[name]
+    if value not in choices:
+        raise UserError(f"{name} is {value!r}; choose one of {', '.join(choices)}.")
+    return value
+
+
+def _layers(config, name: str) -> list[int]:
+    layers = config[name]
+    if (
+        not isinstance(layers, list)
+        or not layers
+        or any(not isinstance(width, int) or width < 1 for width in layers)
+    ):
+        raise UserError(
+            f"{name} is {layers!r}; give the widths of the tower's layers, the factors last, "
+            "for example [64, 64]."
+        )
+    return layers

@@ -1,0 +1,155 @@
+"""Command line and YAML to checked options: unknown names and wrong types are errors."""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from recbole_dmf.errors import UserError
+from recbole_dmf.literals import literal
+
+# Smallest sensible values of RecBole's and our own numeric options.
+MINIMUM = {
+    "epochs": 0,
+    "train_batch_size": 1,
+    "eval_batch_size": 1,
+    "eval_step": 0,
+    "stopping_step": 0,
+    "embedding_size": 1,
+    "seed": 0,
+    "split_seed": 0,
+    "weight_decay": 0,
+    "worker": 0,
+}
+POSITIVE = ("learning_rate", "max_rating")
+CHOICES = {
+    "valid_reading": ("sampled", "expected", "full"),
+    "sampling": ("per_epoch", "once"),
+    "candidate_items": ("rated", "raw"),
+}
+_EITHER = {
+    "topk": (int, list),
+    "metrics": (str, list),
+    "gpu_id": (str, int, tuple),
+    "data_path": (str,),
+}
+
+
+@dataclass
+class CommandLine:
+    """What a command line says.
+
+    Attributes:
+        named: values of the command's own options, as text.
+        options: RecBole or model options, as literals.
+        flags: command's own options without a value.
+    """
+
+    named: dict[str, str] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    flags: set[str] = field(default_factory=set)
+
+
+def parse_command_line(
+    argv: list[str], named: Iterable[str], flags: Iterable[str], short: dict[str, str]
+) -> CommandLine:
+    """Split `--k=v` and `--k v` into the command's own options and all others.
+
+    Args:
+        argv: arguments after the program's name.
+        named: own options that take a value, without dashes.
+        flags: own options that take none.
+        short: one-letter names, for example {"m": "model"}.
+
+    Raises:
+        UserError: a stray word, a missing value, or two values for one option.
+    """
+    result = CommandLine()
+    words = list(argv)
+    while words:
+        word = words.pop(0)
+        if word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+        elif word.startswith("-") and word[1:2] in short and (len(word) == 2 or word[2] == "="):
+            name, equals, value = short[word[1]], word[2:3], word[3:]
+        else:
+            raise UserError(f"'{word}' stands alone; write options as --name=value.")
+        name = name.replace("-", "_")
+        if name in flags and not equals:
+            result.flags.add(name)
+            continue
+        if not equals:
+            if not words or (words[0].startswith("--") and len(words[0]) > 2):
+                raise UserError(f"--{name} has no value; write --{name}=value.")
+            value = words.pop(0)
+        target = result.named if name in named else result.options
+        if not name or name in target:
+            raise UserError(f"--{name} is given twice." if name else f"'{word}' has no name.")
+        target[name] = value if name in named else literal(value)
+    return result
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """ '; did you mean X?' for the known name closest to `name`, or ''."""
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+def _type_name(value: Any) -> str:
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+    names |= {list: "a list such as [64, 64]", dict: "a mapping such as {'key': value}"}
+    return names.get(type(value), type(value).__name__)
+
+
+def _wrong_type(name: str, value: Any, default: Any, strict: bool) -> str | None:
+    if name in _EITHER:
+        ok = isinstance(value, _EITHER[name]) and not isinstance(value, bool)
+    elif default is None or value is None:
+        return None
+    elif isinstance(default, bool):
+        ok = isinstance(value, bool)
+    elif isinstance(default, int):
+        whole = isinstance(value, int) or (isinstance(value, float) and not strict)
+        ok = whole and not isinstance(value, bool)
+    elif isinstance(default, float):
+        ok = isinstance(value, (int, float)) and not isinstance(value, bool)
+    elif isinstance(default, list):
+        ok = isinstance(value, (list, tuple))
+    elif isinstance(default, str):
+        ok = isinstance(value, (str, int, float)) and not isinstance(value, bool)
+    else:
+        ok = isinstance(value, type(default))
+    if ok:
+        return None
+    expected = _type_name(default) if default is not None else _type_name(_EITHER[name][0]())
+    return f"expects {expected}, not {value!r}"
+
+
+def check_options(
+    options: dict[str, Any], defaults: dict[str, Any], own: Iterable[str], source: str
+) -> None:
+    """Raise for an option that no part of the run knows or whose value cannot be used.
+
+    Args:
+        options: to check.
+        defaults: every known option with its default; None: any type.
+        own: options with strict types (RecBole's general ones and ours).
+        source: where the options were given, for the message.
+
+    Raises:
+        UserError: on the first such option.
+    """
+    own = set(own)
+    for name, value in options.items():
+        if name not in defaults:
+            raise UserError(f"unknown option '{name}' in {source}{nearest(name, defaults)}")
+        problem = _wrong_type(name, value, defaults[name], name in own)
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if problem is None and number and name in MINIMUM and value < MINIMUM[name]:
+            problem = f"must be at least {MINIMUM[name]}, not {value}"
+        if problem is None and number and name in POSITIVE and not 0 < value < float("inf"):
+            problem = f"must be a positive number, not {value}"
+        if problem is None and name in CHOICES and value not in CHOICES[name]:
+            problem = f"must be one of {', '.join(CHOICES[name])}, not {value!r}"
+        if problem:
+            raise UserError(f"option '{name}' in {source} {problem}.")

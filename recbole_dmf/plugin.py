@@ -1,0 +1,417 @@
+"""Registers our models, trainers, data set and property files where RecBole looks them up."""
+
+import difflib
+import re
+import sys
+from collections.abc import Iterable
+from functools import lru_cache
+from importlib.machinery import ModuleSpec
+from importlib.resources import files
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import recbole.data.dataset
+import recbole.model.general_recommender
+import recbole.trainer
+import torch
+import yaml
+from recbole.config import Config
+from recbole.data.dataset import Dataset as RecBoleDataset
+from recbole.data.utils import data_preparation, get_dataloader
+from recbole.model.general_recommender.dmf import DMF as BuiltInDMF
+from recbole.utils import FeatureSource, FeatureType, ModelType, get_model, get_trainer
+from recbole.utils.argument_list import (
+    dataset_arguments,
+    evaluation_arguments,
+    general_arguments,
+    training_arguments,
+)
+
+from recbole_dmf import compat
+from recbole_dmf.data.atomic import read_inter
+from recbole_dmf.data.negatives import NegativeSampler
+from recbole_dmf.data.split import Split, drop_duplicates, leave_one_out
+from recbole_dmf.errors import UserError
+
+SPLIT = "latest_test_random_valid"  # value of eval_args.split.LS for the paper's split
+PROPERTIES = files("recbole_dmf.properties")
+RECBOLE_PROPERTIES = Path(recbole.__file__).parent / "properties"
+_PREFIX = "recbole.model.general_recommender."
+
+
+class RecBoleDMF(BuiltInDMF):
+    """RecBole's built-in DMF under a name of its own, for side-by-side runs."""
+
+
+class LeaveOneOutDataset(RecBoleDataset):
+    """RecBole's Dataset with checked files, exact timestamps and the paper's split.
+
+    With any other split than `LS: latest_test_random_valid` it splits as RecBole does.
+
+    Attributes:
+        split: rows of train, valid and test in the interactions, once built.
+        dropped_duplicates: interactions removed because a later one has the same user and item.
+    """
+
+    split: Split
+    dropped_duplicates = 0
+
+    @property
+    def uses_our_split(self) -> bool:
+        return self.config["eval_args"]["split"] == {"LS": SPLIT}
+
+    def _load_feat(self, filepath, source):
+        load_col, _ = self._get_load_and_unload_col(source)
+        wanted = {self.uid_field, self.iid_field}
+        optional = [self.config["RATING_FIELD"], self.time_field]
+        if source != FeatureSource.INTERACTION or load_col is None:
+            return super()._load_feat(filepath, source)
+        if not wanted <= set(load_col) <= wanted.union(optional):
+            return super()._load_feat(filepath, source)
+        rating, time = (field if field in load_col else None for field in optional)
+        top = self.config["max_rating"]
+        frame = read_inter(
+            Path(filepath),
+            user_field=self.uid_field,
+            item_field=self.iid_field,
+            rating_field=rating,
+            time_field=time,
+            separator=self.config["field_separator"],
+            rating_range=(0.0, float(top)) if top else None,
+        )
+        for field in frame.columns:
+            is_token = field in wanted
+            self.field2source[field] = source
+            self.field2type[field] = FeatureType.TOKEN if is_token else FeatureType.FLOAT
+            self.field2seqlen[field] = 1
+            if not is_token:
+                self.field2bucketnum[field] = 2
+        if rating and not top:
+            self.config["max_rating"] = float(frame[rating].max())
+        return frame
+
+    def _fill_nan(self):
+        """As RecBole's (dataset.py:648), by assignment: pandas 3 ignores its chained inplace."""
+        for name in self.feat_name_list:
+            feat = getattr(self, name)
+            for field in feat:
+                kind = self.field2type[field]
+                if kind == FeatureType.TOKEN:
+                    feat[field] = feat[field].fillna(0).astype(np.int64)
+                elif kind == FeatureType.FLOAT:
+                    feat[field] = feat[field].fillna(feat[field].mean())
+                else:
+                    empty = np.array([], np.int64 if kind == FeatureType.TOKEN_SEQ else np.float64)
+                    feat[field] = [empty if isinstance(x, float) else x for x in feat[field]]
+
+    def _time(self) -> np.ndarray | None:
+        if self.time_field not in self.inter_feat:
+            return None
+        return self.inter_feat[self.time_field].to_numpy(dtype=np.float64)
+
+    def _remove_duplication(self):
+        if self.config["rm_dup_inter"] != "latest":
+            super()._remove_duplication()
+            return
+        user, item = (
+            self.inter_feat[field].factorize()[0] for field in (self.uid_field, self.iid_field)
+        )
+        kept = drop_duplicates(user, item, self._time())
+        self.dropped_duplicates = len(self.inter_feat) - len(kept)
+        if self.dropped_duplicates:
+            self.logger.warning(
+                f"{self.dropped_duplicates} of {len(self.inter_feat)} interactions repeat a "
+                "(user, item) pair and were dropped; the latest of each pair stays."
+            )
+            self.inter_feat = self.inter_feat.iloc[kept]
+
+    def _remap_ID_all(self):
+        super()._remap_ID_all()
+        if self.config["candidate_items"] == "raw":
+            self._add_never_rated_items()
+
+    def _add_never_rated_items(self):
+        """Append the ids between 1 and the highest raw id that no interaction has."""
+        tokens = self.field2id_token[self.iid_field]
+        try:
+            known = {int(token) for token in tokens[1:]}
+        except ValueError as error:
+            raise UserError(
+                "candidate_items: raw needs item ids that are whole numbers, since the catalogue "
+                f"is taken as 1 up to the highest id ({error}); use candidate_items: rated."
+            ) from error
+        missing = [str(i) for i in range(1, max(known) + 1) if i not in known]
+        token2id = self.field2token_id[self.iid_field]
+        token2id.update({token: len(tokens) + n for n, token in enumerate(missing)})
+        self.field2id_token[self.iid_field] = np.concatenate([tokens, np.array(missing, object)])
+
+    def build(self):
+        if not self.uses_our_split:
+            return super().build()
+        if len(self.inter_feat) == 0:
+            raise UserError("no interactions are left after filtering; loosen the filters.")
+        user = self.inter_feat[self.uid_field].to_numpy()
+        self.split = leave_one_out(user, self._time(), int(self.config["split_seed"]))
+        self._change_feat_format()
+        parts = (self.split.train, self.split.valid, self.split.test)
+        return [self.copy(self.inter_feat[torch.from_numpy(rows)]) for rows in parts]
+
+
+def _module(name: str, **attributes) -> ModuleType:
+    module = ModuleType(name)
+    module.__spec__ = ModuleSpec(name, loader=None)
+    vars(module).update(attributes)
+    return module
+
+
+def _our_models() -> dict[str, ModuleType]:
+    from recbole_dmf.models import dmf
+
+    return {"DMF": dmf, "RecBoleDMF": _module(f"{_PREFIX}recboledmf", RecBoleDMF=RecBoleDMF)}
+
+
+@lru_cache
+def read_properties(kind: str, name: str) -> dict[str, Any]:
+    """Our property file `<kind>/<name>.yaml`, or {} where there is none."""
+    file = PROPERTIES.joinpath(*filter(None, (kind, f"{name}.yaml")))
+    return yaml.safe_load(file.read_text(encoding="utf-8")) or {} if file.is_file() else {}
+
+
+def _recbole_properties(kind: str, name: str) -> dict[str, Any]:
+    file = RECBOLE_PROPERTIES / kind / f"{name}.yaml"
+    return load_yaml(file) if file.is_file() else {}
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that reads 1e-4 as a number, as RecBole's does."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: list(resolvers) for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file of options as plain values.
+
+    Raises:
+        UserError: missing, not YAML, or not a mapping.
+    """
+    try:
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)
+    except OSError as error:
+        raise UserError(f"cannot read the config file {path}: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} is not a YAML file of plain values: {reason}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise UserError(f"{path} must hold `option: value` lines.")
+    return content
+
+
+def _header_fields(data_path: str, dataset: str) -> list[str]:
+    """Field names in the header of a data set's .inter file; [] if it cannot be read."""
+    try:
+        with (Path(data_path) / dataset / f"{dataset}.inter").open(encoding="utf-8") as stream:
+            return [field.split(":")[0] for field in stream.readline().rstrip("\r\n").split("\t")]
+    except (OSError, UnicodeDecodeError):
+        return []
+
+
+def _load_internal_config_dict(self, model, model_class, dataset):
+    """RecBole's defaults, then ours: protocol < model < data set; the user's options still win."""
+    _original_internal(self, model, model_class, dataset)
+    settings = self.internal_config_dict
+    recbole_model = _recbole_properties("model", model)
+    if model in _our_models():
+        for key in recbole_model:
+            settings.pop(key, None)
+        overall = load_yaml(RECBOLE_PROPERTIES / "overall.yaml")
+        settings.update({key: overall[key] for key in recbole_model if key in overall})
+        recbole_model = {}
+    protocol = read_properties("", "protocol")
+    settings.update({k: v for k, v in protocol.items() if k not in recbole_model})
+    settings.update(read_properties("model", model))
+    ours = read_properties("dataset", dataset)
+    if not ours and not _recbole_properties("dataset", dataset):
+        data_path = self.external_config_dict.get("data_path", settings["data_path"])
+        fields = _header_fields(data_path, dataset)
+        wanted = [
+            settings[key]
+            for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "RATING_FIELD", "TIME_FIELD")
+            if settings[key] in fields
+        ]
+        if fields:
+            ours = {"load_col": {"inter": wanted}}
+    for key, value in ours.items():
+        if key == "model_settings":
+            settings.update(value.get(model, {}))
+        else:
+            settings[key] = value
+
+
+_original_internal = Config._load_internal_config_dict
+
+
+def default_settings(model: str, dataset: str) -> dict[str, Any]:
+    """Every option that a run of `model` on `dataset` knows, with its default.
+
+    Options that RecBole lists without a default are None.
+    """
+    listed = general_arguments + training_arguments + evaluation_arguments + dataset_arguments
+    settings: dict[str, Any] = dict.fromkeys(listed)
+    sources = [
+        load_yaml(RECBOLE_PROPERTIES / "overall.yaml"),
+        {} if model in _our_models() else _recbole_properties("model", model),
+        _recbole_properties("dataset", "sample"),
+        _recbole_properties("dataset", dataset),
+        read_properties("", "protocol"),
+        read_properties("model", model),
+        read_properties("dataset", dataset),
+    ]
+    for source in sources:
+        settings.update(source)
+    settings.pop("model_settings", None)
+    return settings
+
+
+def model_names() -> list[str]:
+    """Names of all general and traditional models that can be run: ours and RecBole's."""
+    package = recbole.model.general_recommender
+    built_in = {
+        name
+        for name, value in vars(package).items()
+        if isinstance(value, type) and getattr(value, "type", None) is not None
+    }
+    return sorted(built_in.union(_our_models()))
+
+
+def find_model(name: str) -> type:
+    """The class of a general recommender.
+
+    Raises:
+        UserError: no such model, or not a general recommender.
+    """
+    try:
+        found = get_model(name)
+    except (ImportError, AttributeError, ValueError) as error:
+        near = difflib.get_close_matches(name, model_names(), n=1, cutoff=0.5)
+        lower = {known.lower(): known for known in model_names()}
+        near = [lower[name.lower()]] if name.lower() in lower else near
+        hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(model_names())}."
+        raise UserError(f"there is no model '{name}'{hint}") from error
+    if found.type not in (ModelType.GENERAL, ModelType.TRADITIONAL):
+        raise UserError(
+            f"{name} is a {found.type.name.lower()} model; recbole-dmf runs general recommenders "
+            f"such as {', '.join(('DMF', 'BPR', 'LightGCN', 'EASE'))}."
+        )
+    if name in _our_models() and found is not getattr(_our_models()[name], name):
+        raise UserError(
+            f"RecBole's built-in {name} would run instead of ours: recbole_dmf.register() has not "
+            "been called in this process."
+        )
+    return found
+
+
+def strict_options(model: str) -> set[str]:
+    """Options whose types are checked strictly: RecBole's general ones and ours."""
+    sources = [
+        load_yaml(RECBOLE_PROPERTIES / "overall.yaml"),
+        read_properties("", "protocol"),
+        read_properties("model", model),
+    ]
+    return {name for source in sources for name in source}
+
+
+def model_settings(config) -> dict[str, Any]:
+    """The options that make this model what it is: its property file's and the learner's."""
+    model = config["model"]
+    names = {"epochs", "learning_rate", "train_batch_size", "train_neg_sample_args"}
+    names |= set(_recbole_properties("model", model) if model not in _our_models() else {})
+    names |= set(read_properties("model", model))
+    return {name: config[name] for name in sorted(names)}
+
+
+def load_dataset(config) -> LeaveOneOutDataset:
+    """Read and filter the configured data set."""
+    own = getattr(recbole.data.dataset, f"{config['model']}Dataset", LeaveOneOutDataset)
+    return own(config)
+
+
+def find_trainer(config) -> type:
+    """RecBole's trainer class for the configured model."""
+    return get_trainer(config["MODEL_TYPE"], config["model"])
+
+
+def train_loader(config, train: RecBoleDataset, sampler: NegativeSampler):
+    """RecBole's training data loader over our sampler."""
+    return get_dataloader(config, "train")(config, train, sampler, shuffle=config["shuffle"])
+
+
+def run_with_recbole_evaluation(config, dataset: RecBoleDataset, folder: Path) -> dict[str, Any]:
+    """A run with RecBole's own splits, loaders and evaluation, for all other `eval_args`."""
+    train_data, valid_data, test_data = data_preparation(config, dataset)
+    model = find_model(config["model"])(config, train_data._dataset).to(config["device"])
+    trainer = find_trainer(config)(config, model)
+    trainer.saved_model_file = str(folder / "recbole.pth")
+    score, valid = trainer.fit(
+        train_data, valid_data, show_progress=bool(config["show_progress"] and sys.stderr.isatty())
+    )
+    test = trainer.evaluate(test_data, show_progress=False)
+    dataset.logger.info(f"best valid: {dict(valid or {})}\ntest: {dict(test)}\nin {folder}")
+    return {
+        "best_valid_score": score,
+        "valid_score_bigger": config["valid_metric_bigger"],
+        "best_valid_result": valid,
+        "test_result": test,
+        "folder": str(folder),
+    }
+
+
+_undo: list = []
+
+
+def register() -> None:
+    """Make RecBole find our models, trainers, data set and property files. Idempotent."""
+    if _undo:
+        return
+    from recbole_dmf.training.trainer import DMFTrainer
+
+    compat.check_python()
+    _undo.extend(workaround() for workaround in compat.WORKAROUNDS)
+    replacements: Iterable[tuple[Any, str, Any]] = [
+        (recbole.data.dataset, "Dataset", LeaveOneOutDataset),
+        (recbole.trainer, "DMFTrainer", DMFTrainer),
+        (Config, "_load_internal_config_dict", _load_internal_config_dict),
+    ]
+    _undo.extend(compat.replace(*replacement) for replacement in replacements)
+    for name, module in _our_models().items():
+        full_name = _PREFIX + name.lower()
+        old = sys.modules.get(full_name)
+        sys.modules[full_name] = module
+        _undo.append(lambda full_name=full_name, old=old: _restore_module(full_name, old))
+        _undo.append(
+            compat.replace(recbole.model.general_recommender, name, getattr(module, name))
+        )
+
+
+def _restore_module(full_name: str, old: ModuleType | None) -> None:
+    if old is None:
+        del sys.modules[full_name]
+    else:
+        sys.modules[full_name] = old
+
+
+def unregister() -> None:
+    """Put everything back as `register` found it."""
+    while _undo:
+        _undo.pop()()

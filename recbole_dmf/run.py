@@ -1,0 +1,380 @@
+"""One run: options -> data set -> split -> train -> evaluate -> results on disk."""
+
+import csv
+import json
+import logging
+import platform
+import resource
+import shlex
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from recbole.config import Config
+from recbole.utils import init_seed
+from tabulate import tabulate
+
+from recbole_dmf import plugin
+from recbole_dmf.data.interactions import interaction_matrix
+from recbole_dmf.data.negatives import NegativeSampler
+from recbole_dmf.errors import UserError
+from recbole_dmf.evaluation.candidates import draw_candidates
+from recbole_dmf.evaluation.evaluate import Counts, Phase, per_user, summarise
+from recbole_dmf.evaluation.metrics import METRICS, READINGS
+from recbole_dmf.files import atomic_path, make_folder, write_text
+from recbole_dmf.options import check_options
+from recbole_dmf.training.trainer import RunTrainer, shows_progress, trainer_class
+
+FORMAT = 1
+INTERRUPTED = 130
+_DERIVED = ("MODEL_TYPE", "MODEL_INPUT_TYPE", "eval_type", "device", "single_spec", "local_rank")
+
+
+@dataclass
+class Prepared:
+    """A data set that is split and ready to train on and to be ranked.
+
+    Attributes:
+        train: RecBole's Dataset of the training interactions.
+        sampler: of training negatives.
+        phases: {"valid": Phase, "test": Phase}.
+        counts: users, items and interactions of each part.
+    """
+
+    train: Any
+    sampler: NegativeSampler | None
+    phases: dict[str, Phase]
+    counts: dict[str, int]
+
+
+def run_recbole(
+    model: str | None = None,
+    dataset: str | None = None,
+    config_file_list: list[str] | None = None,
+    config_dict: dict[str, Any] | None = None,
+    saved: bool = True,
+) -> dict[str, Any]:
+    """Train and test a model, as RecBole's function of the same name does.
+
+    Args:
+        model: name of a general recommender; may stand in the other arguments.
+        dataset: name of a data set; may stand in the other arguments.
+        config_file_list: YAML files of options, later ones win.
+        config_dict: options, which win over the files.
+        saved: kept for RecBole's callers; the best epoch is always written and tested.
+
+    Returns:
+        RecBole's keys `best_valid_score`, `valid_score_bigger`, `best_valid_result` and
+        `test_result` (the sampled reading), and `folder` and `result` (all of result.json).
+
+    Raises:
+        UserError: anything that the user can put right.
+    """
+    config = build_config(model, dataset, config_file_list, config_dict)
+    folder = _run_folder(config)
+    with _logging(config, folder):
+        return _run(config, folder)
+
+
+def build_config(
+    model: str | None,
+    dataset: str | None,
+    config_file_list: list[str] | None = None,
+    config_dict: dict[str, Any] | None = None,
+) -> Config:
+    """Check all options and build RecBole's Config from them.
+
+    Raises:
+        UserError: an unknown option, a wrong type or value, an unknown model.
+    """
+    plugin.register()
+    files = {str(file): plugin.load_yaml(Path(file)) for file in config_file_list or []}
+    options: dict[str, Any] = {}
+    for content in files.values():
+        options.update(content)
+    options.update(config_dict or {})
+    model = model or options.get("model")
+    dataset = dataset or options.get("dataset")
+    for name, value in (("model", model), ("dataset", dataset)):
+        if not isinstance(value, (str, int)) or value == "":
+            raise UserError(f"no {name} is given; add --{name}=NAME, for example --{name}=" + (
+                "DMF." if name == "model" else "ml-100k."))
+    dataset = str(dataset)
+    if dataset in (".", "..") or "/" in dataset or "\\" in dataset or "\0" in dataset:
+        raise UserError(f"'{dataset}' is not a data set's name; give its folder with --data_path.")
+    plugin.find_model(model)
+    defaults = {**plugin.default_settings(model, dataset), "model": model, "dataset": dataset}
+    strict = plugin.strict_options(model)
+    for source, content in {**files, "the options": config_dict or {}}.items():
+        check_options(content, defaults, strict, source)
+    try:
+        config = Config(model=model, dataset=dataset, config_dict=options)
+    except (ValueError, TypeError, KeyError, NotImplementedError, RuntimeError) as error:
+        raise UserError(f"the options do not fit together: {error}") from error
+    if config["eval_args"]["split"] == {"LS": plugin.SPLIT}:
+        _check_metrics(config)
+    return config
+
+
+def _check_metrics(config) -> None:
+    unknown = [m for m in config["metrics"] if m.lower() not in METRICS]
+    if unknown:
+        raise UserError(
+            f"metrics {unknown} are not defined for one left-out item; "
+            f"choose from {', '.join(METRICS)}, or another split in eval_args."
+        )
+    known = [f"{m.lower()}@{k}" for m in config["metrics"] for k in config["topk"]]
+    if str(config["valid_metric"]).lower() not in known:
+        raise UserError(
+            f"valid_metric is {config['valid_metric']!r}, but the metrics are {', '.join(known)}."
+        )
+
+
+def _run_folder(config) -> Path:
+    name = f"{config['model']}-{config['dataset']}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return make_folder(Path(config["checkpoint_dir"]) / f"{name}-{uuid.uuid4().hex[:6]}")
+
+
+@contextmanager
+def _logging(config, folder: Path) -> Iterator[None]:
+    """Messages on standard output and in the run's folder, for the time of the run."""
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    handlers = [logging.StreamHandler(sys.stdout), logging.FileHandler(folder / "run.log")]
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(message)s"))
+    root.handlers = handlers
+    root.setLevel(str(config["state"] or "INFO").upper())
+    try:
+        yield
+    finally:
+        root.handlers = before
+        root.setLevel(level)
+        handlers[1].close()
+
+
+def prepare(config, dataset) -> Prepared:
+    """Split a data set, draw the candidates and say what was left out and why.
+
+    Args:
+        config: RecBole's Config.
+        dataset: `plugin.LeaveOneOutDataset`, not yet built.
+
+    Raises:
+        UserError: nobody can be evaluated.
+    """
+    logger = logging.getLogger()
+    parts = dict(zip(("train", "valid", "test"), dataset.build(), strict=True))
+    uid, iid = dataset.uid_field, dataset.iid_field
+    pairs = {
+        name: (part.inter_feat[uid].numpy(), part.inter_feat[iid].numpy())
+        for name, part in parts.items()
+    }
+    shape = (dataset.user_num, dataset.item_num)
+    everything = [np.concatenate(column) for column in zip(*pairs.values(), strict=True)]
+    seen = interaction_matrix(*everything, None, shape)
+    if seen.nnz < len(everything[0]):
+        raise UserError(
+            "a (user, item) pair occurs more than once; remove the duplicates or leave "
+            "rm_dup_inter at 'latest'."
+        )
+    skipped = len(dataset.split.skipped_users)
+    if skipped:
+        logger.warning(
+            f"{skipped} user(s) with fewer than 3 interactions are trained on but not evaluated."
+        )
+    if not len(pairs["test"][0]):
+        raise UserError(
+            f"none of the {dataset.user_num - 1} users has the 3 interactions that leave-one-out "
+            "needs (test, validation, training); is this the right file?"
+        )
+    n_candidates = int(config["eval_args"]["mode"]["test"][3:] or 0)
+    n_unseen = dataset.item_num - 1 - np.diff(seen.indptr)
+    phases = {}
+    for number, name in enumerate(("valid", "test")):
+        user, target = pairs[name]
+        keep = n_unseen[user] > 0
+        if not keep.all() and name == "test":
+            logger.warning(
+                f"{int((~keep).sum())} user(s) have interacted with every item and are not "
+                "evaluated: there is nothing to rank."
+            )
+        generator = np.random.default_rng([int(config["split_seed"]), 0xCA4D, number])
+        drawn = draw_candidates(seen, user[keep], target[keep], generator, n_candidates)
+        phases[name] = Phase(drawn, seen, config["device"])
+    few = int((phases["test"].n_unseen < n_candidates).sum())
+    if few:
+        logger.warning(
+            f"{few} user(s) have fewer than {n_candidates} unseen items; all of them are ranked."
+        )
+    if not len(phases["test"].n_unseen):
+        raise UserError("no user has an unseen item, so there is nothing to rank.")
+    train_matrix = interaction_matrix(*pairs["train"], None, shape)
+    args = config["train_neg_sample_args"]
+    sampler = None
+    if args["distribution"] != "none":
+        sampler = NegativeSampler(
+            train_matrix, config["seed"], args["distribution"], float(args["alpha"])
+        )
+    counts = {"users": dataset.user_num - 1, "items": dataset.item_num - 1}
+    counts.update({name: len(user) for name, (user, _) in pairs.items()})
+    return Prepared(parts["train"], sampler, phases, counts)
+
+
+def _run(config, folder: Path) -> dict[str, Any]:
+    logger = logging.getLogger()
+    start = time.perf_counter()
+    settings = replayable_settings(config)
+    write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=True, allow_unicode=True))
+    init_seed(config["seed"], config["reproducibility"])
+    dataset = plugin.load_dataset(config)
+    if not dataset.uses_our_split:
+        return plugin.run_with_recbole_evaluation(config, dataset, folder)
+    prepared = prepare(config, dataset)
+    hashes = {name: phase.candidates.sha256 for name, phase in prepared.phases.items()}
+    c = prepared.counts
+    logger.info(
+        f"{config['model']} on {config['dataset']}: {c['users']} users, {c['items']} items, "
+        f"{c['train']} training interactions; {c['test']} users evaluated\n"
+        f"candidates sha256: valid {hashes['valid'][:16]}..., test {hashes['test'][:16]}..."
+    )
+    init_seed(config["seed"], config["reproducibility"])
+    model = plugin.find_model(config["model"])(config, prepared.train).to(config["device"])
+    trainer: RunTrainer = trainer_class(plugin.find_trainer(config))(config, model)
+    about = {"model": config["model"], "dataset": config["dataset"], "settings": settings}
+    trainer.attach(folder, prepared.phases["valid"], about)
+    try:
+        _fit(trainer, config, prepared)
+        trainer.load_best()
+        score_start = time.perf_counter()
+        counts = {name: trainer.count(phase) for name, phase in prepared.phases.items()}
+        trainer.seconds["score"] += time.perf_counter() - score_start
+    finally:
+        trainer.close()
+    metrics = {n: summarise(k, config["metrics"], config["topk"]) for n, k in counts.items()}
+    _write_per_user(folder / "per_user.csv", config, dataset, prepared.phases["test"], counts["test"])
+    result = {
+        "format": FORMAT,
+        "label": config["model"],
+        "model": config["model"],
+        "dataset": config["dataset"],
+        "seed": config["seed"],
+        "command": shlex.join(sys.argv),
+        "metrics": metrics,
+        "best_epoch": trainer.best_epoch,
+        "epochs_run": len(trainer.history),
+        "valid_metric": config["valid_metric"].lower(),
+        "valid_reading": config["valid_reading"],
+        "counts": c,
+        "candidates_sha256": hashes,
+        "split_seed": config["split_seed"],
+        "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "seconds": {**trainer.seconds, "total": time.perf_counter() - start},
+        "peak_memory_mb": peak_memory_mb(),
+        "device": str(config["device"]),
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+        "settings": plugin.model_settings(config),
+    }
+    write_text(folder / "result.json", json.dumps(result, indent=2, allow_nan=False))
+    logger.info(result_table(result) + f"\nresults in {folder}")
+    return {
+        "best_valid_score": metrics["valid"][config["valid_reading"]][result["valid_metric"]],
+        "valid_score_bigger": config["valid_metric_bigger"],
+        "best_valid_result": metrics["valid"]["sampled"],
+        "test_result": metrics["test"]["sampled"],
+        "folder": str(folder),
+        "result": result,
+    }
+
+
+def _fit(trainer: RunTrainer, config, prepared: Prepared) -> None:
+    """Train; whatever stops it, the best epoch so far stays on disk."""
+
+    def so_far() -> str:
+        if not trainer.best_epoch:
+            return "no epoch was finished, so there is no checkpoint."
+        return f"the best epoch so far ({trainer.best_epoch}) is in {trainer.saved_model_file}."
+
+    loader = plugin.train_loader(config, prepared.train, prepared.sampler)
+    try:
+        trainer.fit(loader, True, verbose=False, show_progress=shows_progress(config))
+    except KeyboardInterrupt:
+        raise UserError(f"interrupted; {so_far()}", exit_code=INTERRUPTED) from None
+    except ValueError as error:
+        if "loss is nan" not in str(error):
+            raise
+        raise UserError(
+            f"the training loss is not a number; {so_far()} Try a smaller learning_rate, "
+            "init: xavier or similarity: scaled_cosine.",
+            exit_code=3,
+        ) from error
+
+
+def replayable_settings(config) -> dict[str, Any]:
+    """All options of a run as plain values; given as a config file they repeat it."""
+    chosen = {**config.internal_config_dict, **config.external_config_dict}
+    settings = {k: config.final_config_dict.get(k, v) for k, v in chosen.items()}
+    settings = {k: v for k, v in settings.items() if k not in _DERIVED}
+    settings["model"], settings["dataset"] = config["model"], config["dataset"]
+    settings["data_path"] = str(Path(config["data_path"]).resolve().parent)
+    return json.loads(json.dumps(settings))
+
+
+def _write_per_user(path: Path, config, dataset, phase: Phase, counts: Counts) -> None:
+    columns: dict[str, Any] = {
+        "user_id": dataset.id2token(dataset.uid_field, phase.candidates.user),
+        "item_id": dataset.id2token(dataset.iid_field, phase.candidates.target),
+        **vars(counts),
+    }
+    for metric in config["metrics"]:
+        for k in config["topk"]:
+            for reading, values in per_user(counts, metric.lower(), k).items():
+                columns[f"{metric.lower()}@{k}_{reading}"] = [repr(float(v)) for v in values]
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+
+
+def result_table(result: dict[str, Any]) -> str:
+    """The final table: HR@K and NDCG@K of validation and test in the three readings."""
+    names = list(result["metrics"]["test"]["sampled"])
+    shown = [name.replace("hit@", "HR@").replace("ndcg@", "NDCG@") for name in names]
+    rows = [
+        [phase, reading, *(result["metrics"][phase][reading][name] for name in names)]
+        for phase in ("valid", "test")
+        for reading in READINGS
+    ]
+    table = tabulate(rows, ["", "reading", *shown], floatfmt=".4f", tablefmt="simple")
+    return (
+        f"\n{result['label']} on {result['dataset']}, best epoch {result['best_epoch']} of "
+        f"{result['epochs_run']}\n{table}\n"
+        "sampled: 100 candidates drawn once, the paper's reading; expected: its exact mean over "
+        "all draws;\nfull: all unseen items ranked."
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the figures depend on."""
+    found = {"python": platform.python_version()}
+    for name in ("recbole-dmf", "recbole", "torch", "numpy", "scipy", "pandas"):
+        try:
+            found[name.replace("-", "_")] = version(name)
+        except PackageNotFoundError:
+            found[name.replace("-", "_")] = "not installed"
+    return found
+
+
+def peak_memory_mb() -> float:
+    """Peak resident memory of this process in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -1,0 +1,84 @@
+"""Model checkpoints of plain tensors and plain values, loadable with `weights_only=True`."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from recbole_dmf.errors import UserError
+from recbole_dmf.files import atomic_path
+
+FORMAT = 1
+_SPARSE, _ARRAY, _TUPLE = "__scipy_sparse__", "__numpy__", "__tuple__"
+
+
+def pack(value: Any) -> Any:
+    """`value` with NumPy arrays and SciPy matrices as tensors, so that loading runs no code.
+
+    Raises:
+        UserError: a type that has no plain form.
+    """
+    if value is None or isinstance(value, (bool, int, float, str, torch.Tensor)):
+        return value
+    if sp.issparse(value):
+        coo = value.tocoo()
+        parts = [torch.from_numpy(np.ascontiguousarray(a)) for a in (coo.row, coo.col, coo.data)]
+        return {_SPARSE: [value.format, list(value.shape), *parts]}
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype != object:
+        return {_ARRAY: torch.from_numpy(np.array(value))}
+    if isinstance(value, dict):
+        return {key: pack(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return {_TUPLE: [pack(item) for item in value]}
+    if isinstance(value, list):
+        return [pack(item) for item in value]
+    raise UserError(
+        f"a value of type {type(value).__name__} cannot be stored in a checkpoint that loads "
+        "without running code."
+    )
+
+
+def unpack(value: Any) -> Any:
+    """Inverse of `pack`."""
+    if isinstance(value, list):
+        return [unpack(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {_SPARSE}:
+        kind, shape, row, col, data = value[_SPARSE]
+        matrix = sp.coo_matrix((data.numpy(), (row.numpy(), col.numpy())), shape=tuple(shape))
+        return matrix.asformat(kind)
+    if set(value) == {_ARRAY}:
+        return value[_ARRAY].numpy()
+    if set(value) == {_TUPLE}:
+        return tuple(unpack(item) for item in value[_TUPLE])
+    return {key: unpack(item) for key, item in value.items()}
+
+
+def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write `content` (tensors, arrays, plain values) atomically."""
+    with atomic_path(path) as temporary:
+        torch.save(pack({"format": FORMAT, **content}), temporary)
+
+
+def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Read a checkpoint without running anything in it.
+
+    Raises:
+        UserError: missing, damaged, or not one of ours.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"there is no checkpoint {path}.")
+    try:
+        content = unpack(torch.load(path, map_location=device, weights_only=True))
+    except Exception as error:
+        raise UserError(
+            f"{path} cannot be read as a checkpoint of recbole-dmf (it is damaged, or holds "
+            "pickled objects, which are never loaded)."
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UserError(f"{path} is not a checkpoint of this version of recbole-dmf.")
+    return content

@@ -1,0 +1,532 @@
+import csv
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recbole_dmf.errors import UserError
+from recbole_dmf.evaluation.metrics import expected_gain, gains, tied_gain
+from recbole_dmf.experiments import plots
+from recbole_dmf.experiments.report import main_report, write_report
+
+NASTY = "a_b & <i>50%</i> $x^2$ #1 \\ {~} [z] | `q` -- *"
+TABLES = ["report.html", "results.csv", "summary.md", "summary.tex"]
+PLOTS = ["metrics_at_k.png", "quality_vs_time.png", "validation_curves.png"]
+
+
+def make_run(folder, label, seed, quality, n_users=60, n_items=400, epochs=8, seconds=20.0):
+    """A finished run; higher `quality` puts the targets higher. The same users for all."""
+    users = np.random.default_rng(99)
+    n_unseen = users.integers(n_items // 2, n_items - 20, n_users)
+    difficulty = users.normal(0, 1.2, n_users)
+    rng = np.random.default_rng([seed, *label.encode()])
+    place = np.exp(np.minimum(0, difficulty - quality + rng.normal(0, 0.3, n_users)))
+    above = np.minimum(n_unseen - 1, (n_unseen * place).astype(int))
+    drawn_above = rng.hypergeometric(above, n_unseen - above, np.minimum(100, n_unseen))
+    zero = np.zeros(n_users, dtype=int)
+    readings = {
+        "sampled": lambda gain: tied_gain(gain, drawn_above, zero),
+        "expected": lambda gain: expected_gain(gain, n_unseen, above, zero),
+        "full": lambda gain: tied_gain(gain, above, zero),
+    }
+    columns = {
+        "user_id": np.arange(1, n_users + 1),
+        "item_id": np.arange(1, n_users + 1) * 7 % n_items,
+        "n_unseen": n_unseen,
+        "sampled_above": drawn_above,
+        "sampled_tied": zero,
+        "full_above": above,
+        "full_tied": zero,
+    }
+    test = {}
+    for reading, of in readings.items():
+        test[reading] = {}
+        for metric in ("hit", "ndcg"):
+            columns[f"{metric}@10_{reading}"] = of(gains(metric, 10))
+            test[reading][f"{metric}@10"] = float(columns[f"{metric}@10_{reading}"].mean())
+    valid = {r: {m: v * 1.02 for m, v in values.items()} for r, values in test.items()}
+    run = folder / "runs" / f"{re.sub('[^A-Za-z0-9-]', '', label)}-seed{seed}"
+    run.mkdir(parents=True)
+    pd.DataFrame(columns).to_csv(run / "per_user.csv", index=False)
+    best = max(0, epochs - 3)
+    curve = valid["expected"]["ndcg@10"] * (
+        1 - np.exp(-(1 + np.arange(epochs)) / max(1, epochs / 5))
+    ) + rng.normal(0, 0.002, epochs)
+    history = pd.DataFrame(
+        {"epoch": np.arange(epochs), "train_loss": 1.0 / (1 + np.arange(epochs))}
+    )
+    history["valid_ndcg@10_expected"] = curve
+    history.to_csv(run / "history.csv", index=False)
+    result = {
+        "format": 1,
+        "model": label,
+        "label": label,
+        "dataset": "ml-100k",
+        "seed": seed,
+        "command": f"recbole-dmf compare --dataset=ml-100k --models={label}",
+        "metrics": {"valid": valid, "test": test},
+        "best_epoch": best if epochs else None,
+        "epochs_run": epochs,
+        "valid_metric": "ndcg@10",
+        "valid_reading": "expected",
+        "counts": {"users": n_users, "items": n_items, "train": 9, "valid": 9, "test": n_users},
+        "candidates_sha256": {"valid": "ab" * 32, "test": "cd" * 32},
+        "split_seed": 2020,
+        "parameters": 123456,
+        "seconds": {"train": seconds + seed, "score": 0.21, "total": seconds + seed + 1},
+        "peak_memory_mb": 412.3,
+        "device": "cpu",
+        "threads": 2,
+        "versions": {"recbole_dmf": "1.0.0", "recbole": "1.2.1", "torch": "2.13.0"},
+        "settings": {"seed": seed, "metrics": ["Hit", "NDCG"], "learning_rate": 0.001 * quality},
+    }
+    write_json(run / "result.json", result)
+    return run
+
+
+def write_json(path, value):
+    path.write_text(json.dumps(value))
+
+
+def edit_json(path, **changes):
+    write_json(path, json.loads(path.read_text()) | changes)
+
+
+def make_folder(folder, models, seeds=(1, 2, 3), **kwargs):
+    """`models`: {label: quality}; a quality of None is a model that failed for all seeds."""
+    folder.mkdir(parents=True, exist_ok=True)
+    failures = []
+    for label, quality in models.items():
+        for seed in seeds:
+            if quality is None:
+                failures.append({"model": label, "seed": seed, "message": "Boom <b>&\n50%"})
+            else:
+                make_run(folder, label, seed, quality, **kwargs)
+    about = {
+        "title": "Table 2",
+        "dataset": "ml-100k",
+        "models": list(models),
+        "seeds": list(seeds),
+        "failures": failures,
+        "expected": {"DMF": {"hit@10": 0.687, "ndcg@10": 0.409, "source": "Table 2, DMF-2-nce"}},
+    }
+    write_json(folder / "comparison.json", about)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return make_folder(tmp_path / "c", {"ItemPop": 1.0, "DMF": 2.0, "EALS": None})
+
+
+def written(folder):
+    return sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != "comparison.json")
+
+
+def rows_of(markdown, title):
+    part = markdown.split(f"## {title}\n\n")[1].split("\n\n")[0]
+    return [
+        [cell.strip() for cell in line.strip("|").split(" | ")] for line in part.splitlines()[2:]
+    ]
+
+
+class Page(HTMLParser):
+    """Tags that are left open, addresses that a browser would fetch, and the text."""
+
+    VOID = ("meta", "br", "hr", "img", "link")
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.addresses, self.tags, self.text, self.ids = [], [], [], "", []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        if tag not in self.VOID:
+            self.open.append(tag)
+        for name, value in attributes:
+            if name in ("src", "href", "xlink:href", "data", "action"):
+                self.addresses.append(value)
+            if name == "id":
+                self.ids.append(value)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_files_and_second_run_gives_the_same_bytes(folder):
+    report = write_report(folder)
+    expected = sorted(TABLES + (PLOTS if plots.available() else []))
+    assert written(folder) == expected
+    assert sorted(p.name for p in report.files) == expected
+    assert report.warnings == ()
+    before = {p.name: p.read_bytes() for p in report.files}
+    write_report(folder)
+    assert {p.name: p.read_bytes() for p in report.files} == before
+
+
+def test_tidy_results(folder):
+    write_report(folder)
+    table = pd.read_csv(folder / "results.csv", float_precision="round_trip")
+    assert list(table) == ["dataset", "model", "seed", "phase", "metric", "reading", "value"]
+    assert len(table) == 2 * 3 * (2 * 10 * 3 + 2 * 3)
+    assert not table.duplicated(["model", "seed", "phase", "metric", "reading"]).any()
+    run = next(folder.glob("runs/DMF-seed2"))
+    per_user = pd.read_csv(run / "per_user.csv")
+    stored = json.loads((run / "result.json").read_text())["metrics"]
+    mine = table[(table["model"] == "DMF") & (table["seed"] == 2)]
+    value = mine.set_index(["phase", "metric", "reading"])["value"]
+    for reading in ("sampled", "expected", "full"):
+        for metric in ("hit@10", "ndcg@10"):
+            mean = per_user[f"{metric}_{reading}"].mean()
+            assert value["test", metric, reading] == pytest.approx(mean, abs=1e-12)
+            assert value["valid", metric, reading] == stored["valid"][reading][metric]
+    at_3 = expected_gain(
+        gains("ndcg", 3), per_user["n_unseen"], per_user["full_above"], per_user["full_tied"]
+    )
+    assert value["test", "ndcg@3", "expected"] == pytest.approx(at_3.mean(), abs=1e-12)
+    assert value["test", "hit@1", "sampled"] == (per_user["sampled_above"] == 0).mean()
+
+
+def test_table_figures(folder):
+    write_report(folder)
+    rows = rows_of((folder / "summary.md").read_text(), "Test, expected reading")
+    assert [row[0] for row in rows] == ["ItemPop", "DMF", "EALS"]
+    runs = [json.loads(p.read_text()) for p in sorted(folder.glob("runs/DMF*/result.json"))]
+    values = [run["metrics"]["test"]["expected"]["hit@10"] for run in runs]
+    mean, spread = np.mean(values), np.std(values, ddof=1)
+    assert rows[1][1:3] == ["3", f"**{mean:.4f} ± {spread:.4f} \\***"]
+    assert rows[1][3] == "0.687"
+    assert float(rows[1][4].replace("\N{MINUS SIGN}", "-")) == pytest.approx(mean - 0.687, abs=5e-4)
+    assert rows[0][3:5] == ["\N{EN DASH}"] * 2
+    assert rows[2][1:3] == ["failed", "\N{EN DASH}"]
+
+
+def test_text_tells_what_a_reader_needs(folder):
+    text = write_report(folder).text
+    for part in (
+        "Table 2 (ml-100k)",
+        "EALS, seed 3 failed: Boom <b>& 50%",
+        "cd" * 32,
+        "ab" * 32,
+        "Users tested: 60. Seeds: 1, 2, 3.",
+        "recbole 1.2.1",
+        "123,456",
+        "Table 2, DMF-2-nce",
+        "412",
+        "Wilcoxon",
+    ):
+        assert part in text
+    assert max(len(line) for line in text.split("\n\n")[1].splitlines()) <= 120
+
+
+def test_expected_given_replaces_the_stored(folder):
+    write_report(folder, expected={"ItemPop": {"hit@10": 0.5}})
+    markdown = (folder / "summary.md").read_text()
+    assert "0.687" not in markdown
+    assert rows_of(markdown, "Test, expected reading")[0][3] == "0.500"
+
+
+def test_without_the_papers_figures_there_are_no_such_columns(folder):
+    edit_json(folder / "comparison.json", expected={})
+    assert "Paper" not in write_report(folder).text
+
+
+def test_page_stands_alone_and_is_well_formed(folder):
+    write_report(folder)
+    page = Page((folder / "report.html").read_text())
+    assert page.open == []
+    assert all(address.startswith("#") for address in page.addresses)
+    assert not {"script", "link", "img", "iframe"} & set(page.tags)
+    assert len(page.ids) == len(set(page.ids))
+    assert {address[1:] for address in page.addresses} <= set(page.ids)
+    style = (folder / "report.html").read_text().split("</style>")[0]
+    assert "url(" not in style
+    assert "@import" not in style
+    assert page.tags.count("svg") == (3 if plots.available() else 0)
+    assert "learning_rate" in page.text
+
+
+@pytest.mark.skipif(not plots.available(), reason="matplotlib is not installed")
+def test_pngs_are_pictures_and_differ(folder):
+    write_report(folder)
+    pictures = [(folder / name).read_bytes() for name in PLOTS]
+    assert all(p.startswith(b"\x89PNG") and len(p) > 10_000 for p in pictures)
+    assert len(set(pictures)) == 3
+
+
+def test_special_characters_are_escaped(tmp_path):
+    folder = make_folder(tmp_path / "c", {NASTY: 1.0, "__dunder": 2.0, "bad<script>": None})
+    edit_json(folder / "comparison.json", title=NASTY)
+    write_report(folder)
+    page = Page((folder / "report.html").read_text())
+    assert page.open == []
+    assert not {"i", "script"} & set(page.tags)
+    assert NASTY in page.text
+    assert "bad<script>" in page.text
+    tex = (folder / "summary.tex").read_text()
+    assert (
+        r"a\_b \& \textless{}i\textgreater{}50\%\textless{}/i\textgreater{} "
+        r"\$x\textasciicircum{}2\$ \#1 \textbackslash{} \{\textasciitilde{}\} {[}z] \textbar{} `q` -{}- *"
+    ) in tex
+    rows = rows_of((folder / "summary.md").read_text(), "Cost")
+    assert len({len(row) for row in rows}) == 1
+    assert "&lt;i>" in rows[0][0]
+    assert "\\|" in rows[0][0]
+    with (folder / "results.csv").open(newline="") as file:
+        assert {row["model"] for row in csv.DictReader(file)} == {NASTY, "__dunder"}
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles(tmp_path):
+    folder = make_folder(tmp_path / "c", {NASTY: 1.0, "DMF": 2.0, "bad<script>": None})
+    write_report(folder)
+    (folder / "main.tex").write_text(
+        "\\documentclass{article}\\usepackage[T1]{fontenc}\\usepackage{booktabs}\n"
+        "\\begin{document}\\input{summary}\\end{document}\n"
+    )
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main.tex"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_single_model_and_single_seed(tmp_path):
+    folder = make_folder(tmp_path / "c", {"DMF": 2.0}, seeds=(5,))
+    text = write_report(folder).text
+    assert "+-" not in text
+    assert "Wilcoxon" not in text
+    assert "**" not in (folder / "summary.md").read_text()
+
+
+def test_two_models_with_a_single_seed_are_tested(tmp_path):
+    folder = make_folder(tmp_path / "c", {"A": 1.0, "B": 2.0}, seeds=(5,))
+    text = write_report(folder).text
+    assert "+-" not in text
+    assert "Wilcoxon" in text
+
+
+def test_identical_models_are_both_bold_and_unmarked(tmp_path):
+    folder = make_folder(tmp_path / "c", {"A": 2.0}, seeds=(1,))
+    shutil.copytree(folder / "runs" / "A-seed1", folder / "runs" / "B-seed1")
+    edit_json(folder / "runs" / "B-seed1" / "result.json", label="B")
+    edit_json(folder / "comparison.json", models=["A", "B"])
+    write_report(folder)
+    rows = rows_of((folder / "summary.md").read_text(), "Test, expected reading")
+    assert rows[0][2] == rows[1][2]
+    assert rows[0][2].startswith("**")
+    assert "\\*" not in rows[0][2]
+
+
+def test_model_without_epochs_and_one_user(tmp_path):
+    folder = make_folder(
+        tmp_path / "c", {"ItemPop": 2.0, "B": 1.0}, n_users=1, epochs=0, seconds=-1.0, seeds=(1,)
+    )
+    for run in folder.glob("runs/*"):
+        (run / "history.csv").unlink()
+    write_report(folder)
+    assert "validation_curves.png" not in written(folder)
+
+
+def test_missing_and_unfinished_seeds_are_told(folder):
+    shutil.rmtree(folder / "runs" / "DMF-seed3")
+    (folder / "runs" / "DMF-seed2" / "result.json").unlink()
+    report = write_report(folder)
+    assert "1 of 3" in report.text
+    assert "DMF, seed 2: not run yet" in report.text
+    edit_json(
+        folder / "comparison.json",
+        failures=[{"model": "DMF", "seed": s, "message": "old"} for s in (1, 3)],
+    )
+    text = write_report(folder).text
+    assert "DMF, seed 3 failed: old" in text
+    assert "seed 1 failed" not in text  # it has been run since
+
+
+def test_other_candidates_are_a_loud_warning(folder):
+    path = folder / "runs" / "DMF-seed2" / "result.json"
+    edit_json(path, candidates_sha256={"valid": "ab" * 32, "test": "ef" * 32})
+    report = write_report(folder)
+    assert len(report.warnings) == 1
+    assert "THE RUNS DO NOT SHARE THE TEST CANDIDATES" in report.text
+    for name in ("summary.md", "report.html", "summary.tex"):
+        assert "DO NOT SHARE THE TEST CANDIDATES" in (folder / name).read_text()
+    assert "efefefefefef: DMF-seed2" in report.warnings[0]
+
+
+def test_a_run_of_no_listed_model_is_left_out_with_a_warning(folder):
+    make_run(folder, "LFM", 1, 1.0)
+    report = write_report(folder)
+    assert "LFM-seed1" in report.warnings[0]
+    assert "LFM" not in set(pd.read_csv(folder / "results.csv")["model"])
+
+
+def damage_csv(name, change):
+    def damage(folder):
+        path = folder / "runs" / "DMF-seed2" / name
+        rows = pd.read_csv(path, dtype=str)
+        rows = change(rows)
+        rows.to_csv(path, index=False)
+
+    return damage
+
+
+def set_cell(column, row, value):
+    def change(rows):
+        rows.loc[row, column] = value
+        return rows
+
+    return change
+
+
+def damage_result(**changes):
+    return lambda folder: edit_json(folder / "runs" / "DMF-seed2" / "result.json", **changes)
+
+
+def truncate(name):
+    def damage(folder):
+        path = folder / name
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    return damage
+
+
+def unlink(name):
+    return lambda folder: (folder / name).unlink()
+
+
+RESULT = r"DMF-seed2/result\.json"
+USERS = r"DMF-seed2/per_user\.csv"
+HISTORY = r"DMF-seed2/history\.csv"
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (unlink("comparison.json"), r"comparison\.json: no such file; run"),
+        (truncate("comparison.json"), r"comparison\.json: not valid JSON"),
+        (
+            lambda f: edit_json(f / "comparison.json", models="DMF"),
+            r"comparison\.json: field 'models'",
+        ),
+        (lambda f: edit_json(f / "comparison.json", models=[]), "field 'models' must list"),
+        (lambda f: edit_json(f / "comparison.json", seeds=["1"]), "field 'seeds' must list"),
+        (lambda f: edit_json(f / "comparison.json", failures=[3]), r"comparison\.json: field"),
+        (
+            lambda f: edit_json(f / "comparison.json", expected={"DMF": {"hit@10": "x"}}),
+            r"comparison\.json: field 'expected\.DMF\.hit@10'",
+        ),
+        (lambda f: (f / "comparison.json").write_text("[1]"), "must be a JSON object"),
+        (lambda f: shutil.rmtree(f / "runs"), r"runs: no finished run"),
+        (truncate("runs/DMF-seed2/result.json"), RESULT + ": not valid JSON"),
+        (lambda f: (f / "runs/DMF-seed2/result.json").write_bytes(b"\xff{}"), RESULT),
+        (damage_result(format=2), RESULT + ": field 'format' is 2"),
+        (damage_result(dataset="ml-1m"), RESULT + ": field 'dataset' is 'ml-1m'"),
+        (damage_result(seed="2"), RESULT + ": field 'seed'"),
+        (damage_result(seed=1), "a second run of 'DMF' with seed 1"),
+        (damage_result(metrics=None), RESULT + ": field 'metrics'"),
+        (damage_result(parameters="many"), RESULT + ": field 'parameters'"),
+        (damage_result(seconds={"train": float("nan")}), RESULT + r": field 'seconds\.train'"),
+        (
+            damage_result(metrics={"valid": {"expected": {"hit@10": float("nan")}}}),
+            RESULT + r": field 'metrics\.valid\.expected\.hit@10' is nan",
+        ),
+        (
+            damage_result(metrics={"test": {"expected": {"hit@10": 0.999}}}),
+            USERS + r": its users give expected hit@10 .* result\.json says 0\.9990",
+        ),
+        (unlink("runs/DMF-seed2/per_user.csv"), USERS + ": no such file"),
+        (unlink("runs/DMF-seed2/history.csv"), HISTORY + ": no such file"),
+        (truncate("runs/DMF-seed2/per_user.csv"), USERS),
+        (lambda f: (f / "runs/DMF-seed2/per_user.csv").write_text(""), USERS + ": cannot be read"),
+        (
+            lambda f: (f / "runs/DMF-seed2/per_user.csv").write_bytes(b'a,b\n"\xff\xfe,1\n2,3,4\n'),
+            USERS + ": cannot be read",
+        ),
+        (damage_csv("per_user.csv", lambda r: r.drop(columns="full_tied")), "column 'full_tied'"),
+        (damage_csv("per_user.csv", lambda r: r[:0]), USERS + ": no user"),
+        (
+            damage_csv("per_user.csv", set_cell("full_above", 4, "NaN")),
+            USERS + ", line 6: column 'full_above' is 'NaN'",
+        ),
+        (damage_csv("per_user.csv", set_cell("full_above", 4, "-1")), USERS + ", line 6"),
+        (damage_csv("per_user.csv", set_cell("n_unseen", 4, "1e15")), USERS + ", line 6"),
+        (damage_csv("per_user.csv", set_cell("sampled_above", 4, "1.5")), USERS + ", line 6"),
+        (damage_csv("per_user.csv", set_cell("full_above", 4, "400")), "at most n_unseen"),
+        (
+            damage_csv("per_user.csv", set_cell("user_id", 4, "77")),
+            USERS + r": user_id '77' is not in .*ItemPop-seed1",
+        ),
+        (damage_csv("per_user.csv", set_cell("user_id", 4, "4")), USERS + ": user_id '4' occurs"),
+        (
+            damage_csv("per_user.csv", set_cell("item_id", 4, "399")),
+            USERS + ": user_id '5' is tested on item_id '399'",
+        ),
+        (
+            damage_csv("history.csv", set_cell("valid_ndcg@10_expected", 1, "nan")),
+            HISTORY + ", line 3",
+        ),
+        (damage_csv("history.csv", lambda r: r.drop(columns="epoch")), HISTORY + ": column"),
+    ],
+)
+def test_damaged_folders(folder, damage, message):
+    damage(folder)
+    before = written(folder)
+    with pytest.raises(UserError, match=message):
+        write_report(folder)
+    assert written(folder) == before
+
+
+def test_no_such_folder_and_empty_folder(tmp_path):
+    with pytest.raises(UserError, match="no such folder"):
+        write_report(tmp_path / "nothing")
+    with pytest.raises(UserError, match=r"comparison\.json"):
+        write_report(tmp_path)
+
+
+def test_a_failed_write_leaves_no_temporary_file(folder):
+    (folder / "summary.md").mkdir()  # a folder cannot be replaced by a file
+    with pytest.raises(UserError, match="cannot be written"):
+        write_report(folder)
+    assert not list(folder.glob(".*"))
+
+
+def test_command(folder, capsys):
+    assert main_report([str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert "Table 2 (ml-100k)" in out
+    assert str(folder / "report.html") in out
+    (folder / "comparison.json").unlink()
+    assert main_report([str(folder)]) == 2
+    assert "comparison.json" in capsys.readouterr().err
+
+
+def test_without_matplotlib_the_page_says_how_to_get_plots(folder):
+    code = (
+        "import sys; sys.modules['matplotlib'] = None\n"
+        "from recbole_dmf.experiments.report import main_report\n"
+        "sys.exit(main_report(sys.argv[1:]))"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], cwd=root, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "recbole-dmf[report]" in done.stdout
+    assert written(folder) == TABLES
+    page = (folder / "report.html").read_text()
+    assert "<code>pip install &#x27;recbole-dmf[report]&#x27;</code>" in page
