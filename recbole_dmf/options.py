@@ -90,7 +90,7 @@ def parse_command_line(
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """ '; did you mean X?' for the known name closest to `name`, or ''."""
+    """'; did you mean X?' for the known name closest to `name`, or ''."""
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"; did you mean {found[0]}?" if found else ""
 

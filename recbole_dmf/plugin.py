@@ -352,7 +352,7 @@ def find_trainer(config) -> type:
     return get_trainer(config["MODEL_TYPE"], config["model"])
 
 
-def train_loader(config, train: RecBoleDataset, sampler: NegativeSampler):
+def train_loader(config, train: RecBoleDataset, sampler: NegativeSampler | None):
     """RecBole's training data loader over our sampler."""
     return get_dataloader(config, "train")(config, train, sampler, shuffle=config["shuffle"])
 
@@ -399,9 +399,7 @@ def register() -> None:
         old = sys.modules.get(full_name)
         sys.modules[full_name] = module
         _undo.append(lambda full_name=full_name, old=old: _restore_module(full_name, old))
-        _undo.append(
-            compat.replace(recbole.model.general_recommender, name, getattr(module, name))
-        )
+        _undo.append(compat.replace(recbole.model.general_recommender, name, getattr(module, name)))
 
 
 def _restore_module(full_name: str, old: ModuleType | None) -> None:

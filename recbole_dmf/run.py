@@ -80,9 +80,25 @@ def run_recbole(
         UserError: anything that the user can put right.
     """
     config = build_config(model, dataset, config_file_list, config_dict)
-    folder = _run_folder(config)
+    return run_in(_run_folder(config), config)
+
+
+def run_in(folder: Path, config: Config, label: str | None = None) -> dict[str, Any]:
+    """Train and test with `config`; everything is written into `folder`.
+
+    Args:
+        folder: of this run alone; result.json appears in it last.
+        config: from `build_config`.
+        label: the run's name in tables, by default the model's.
+
+    Returns:
+        As `run_recbole`.
+
+    Raises:
+        UserError: as `run_recbole`.
+    """
     with _logging(config, folder):
-        return _run(config, folder)
+        return _run(config, folder, label or config["model"])
 
 
 def build_config(
@@ -104,11 +120,12 @@ def build_config(
     options.update(config_dict or {})
     model = model or options.get("model")
     dataset = dataset or options.get("dataset")
-    for name, value in (("model", model), ("dataset", dataset)):
+    for name, value, example in (("model", model, "DMF"), ("dataset", dataset, "ml-100k")):
         if not isinstance(value, (str, int)) or value == "":
-            raise UserError(f"no {name} is given; add --{name}=NAME, for example --{name}=" + (
-                "DMF." if name == "model" else "ml-100k."))
-    dataset = str(dataset)
+            raise UserError(
+                f"no {name} is given; add --{name}=NAME, for example --{name}={example}"
+            )
+    model, dataset = str(model), str(dataset)
     if dataset in (".", "..") or "/" in dataset or "\\" in dataset or "\0" in dataset:
         raise UserError(f"'{dataset}' is not a data set's name; give its folder with --data_path.")
     plugin.find_model(model)
@@ -149,7 +166,8 @@ def _logging(config, folder: Path) -> Iterator[None]:
     """Messages on standard output and in the run's folder, for the time of the run."""
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
-    handlers = [logging.StreamHandler(sys.stdout), logging.FileHandler(folder / "run.log")]
+    file = logging.FileHandler(folder / "run.log", encoding="utf-8")
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout), file]
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(message)s"))
     root.handlers = handlers
@@ -159,7 +177,7 @@ def _logging(config, folder: Path) -> Iterator[None]:
     finally:
         root.handlers = before
         root.setLevel(level)
-        handlers[1].close()
+        file.close()
 
 
 def prepare(config, dataset) -> Prepared:
@@ -180,9 +198,9 @@ def prepare(config, dataset) -> Prepared:
         for name, part in parts.items()
     }
     shape = (dataset.user_num, dataset.item_num)
-    everything = [np.concatenate(column) for column in zip(*pairs.values(), strict=True)]
-    seen = interaction_matrix(*everything, None, shape)
-    if seen.nnz < len(everything[0]):
+    all_users, all_items = (np.concatenate(column) for column in zip(*pairs.values(), strict=True))
+    seen = interaction_matrix(all_users, all_items, None, shape)
+    if seen.nnz < len(all_users):
         raise UserError(
             "a (user, item) pair occurs more than once; remove the duplicates or leave "
             "rm_dup_inter at 'latest'."
@@ -230,7 +248,7 @@ def prepare(config, dataset) -> Prepared:
     return Prepared(parts["train"], sampler, phases, counts)
 
 
-def _run(config, folder: Path) -> dict[str, Any]:
+def _run(config, folder: Path, label: str) -> dict[str, Any]:
     logger = logging.getLogger()
     start = time.perf_counter()
     settings = replayable_settings(config)
@@ -261,10 +279,12 @@ def _run(config, folder: Path) -> dict[str, Any]:
     finally:
         trainer.close()
     metrics = {n: summarise(k, config["metrics"], config["topk"]) for n, k in counts.items()}
-    _write_per_user(folder / "per_user.csv", config, dataset, prepared.phases["test"], counts["test"])
+    _write_per_user(
+        folder / "per_user.csv", config, dataset, prepared.phases["test"], counts["test"]
+    )
     result = {
         "format": FORMAT,
-        "label": config["model"],
+        "label": label,
         "model": config["model"],
         "dataset": config["dataset"],
         "seed": config["seed"],

@@ -21,8 +21,9 @@ FIELD_TYPES = ("token", "token_seq", "float", "float_seq")
 EXACT_FLOAT = 2.0**53  # integers from here on have no float64 of their own
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 
+NEWLINE = b"\n"
+
 _BLOCK = 1 << 24
-_FIX = "`recbole-dmf check {} --fix OUT` writes a mended copy."
 
 
 @dataclass(frozen=True)
@@ -70,18 +71,20 @@ def read_inter(
             "Give USER_ID_FIELD, ITEM_ID_FIELD, RATING_FIELD and TIME_FIELD different names."
         )
     data = read_bytes(path)
-    _check_encoding(path, data)
+    fix = f"`recbole-dmf check {path.parent} --fix OUT` writes a mended copy."
+    check_text(path, data, fix)
     if data.endswith((b"\n\n", b"\n\r\n")):  # blank lines at the end hold nothing
         data = data.rstrip(b"\r\n") + b"\n"
     fields = parse_header(path, data.partition(b"\n")[0].rstrip(b"\r").decode(), separator)
     wanted = {user_field: "token", item_field: "token"}
     wanted |= {name: "float" for name in (rating_field, time_field) if name is not None}
     _check_columns(path, fields, wanted)
-    _check_lines(path, data, separator, len(fields))
-
-    frame = _parse(path, data, separator, fields, wanted)
+    if b"\n" not in data.rstrip(b"\n"):
+        raise UserError(
+            f"{path}: a header and no interactions. Write one line per interaction below it."
+        )
+    frame = parse_rows(path, data, separator, [field.name for field in fields], wanted, fix, 1)
     for name in (user_field, item_field):
-        _check_ids(path, name, frame[name])
         frame[name] = as_strings(frame[name])
     if rating_field is not None:
         _check_ratings(path, rating_field, frame[rating_field], rating_range)
@@ -126,8 +129,8 @@ def parse_header(path: Path, header: str, separator: str) -> list[Field]:
     if other is not None and (len(texts) == 1 or any(t.count(":") > 1 for t in texts)):
         raise UserError(
             f"{place}: the fields are separated by {other!r}, not by {separator!r}. "
-            f"Set `field_separator: {other!r}`, or write the file with the right one: "
-            + _FIX.format(path.parent)
+            f"Set `field_separator: {other!r}`, or let `recbole-dmf check {path.parent} --fix OUT` "
+            "write it with the right one."
         )
     fields = []
     for number, text in enumerate(texts, 1):
@@ -189,6 +192,66 @@ def read_columns(
     )
 
 
+def parse_rows(
+    path: Path | str,
+    data: bytes,
+    separator: str,
+    names: list[str],
+    kinds: dict[str, str],
+    fix: str = "",
+    skip: int = 0,
+    line: int = 1,
+) -> pd.DataFrame:
+    """Parse lines that all have to be good.
+
+    Args:
+        path: for messages, as the remedy `fix` and the number `line` of the first line of `data`.
+        names: of all columns.
+        kinds: 'token' or 'float' for the columns to read.
+        skip: lines at the start that hold no row.
+
+    Returns:
+        A row per line: non-empty ids as categoricals of str, finite numbers as float64.
+
+    Raises:
+        UserError: for a line with too few or too many fields, an empty id, or a text instead of
+            a finite number.
+    """
+    wrong = count_fields(data, separator) != len(names)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        text = data.split(NEWLINE, row + 1)[row].rstrip(b"\r").decode()
+        found = f"{text.count(separator) + 1} fields" if text else "a blank line"
+        raise UserError(
+            f"{path}, line {row + line}: {found} instead of {len(names)} fields, {_clip(text)}. "
+            f"Give every line one field for each of {', '.join(names)}. {fix}".rstrip()
+        )
+    types = {n: "category" if kind == "token" else "float64" for n, kind in kinds.items()}
+    try:
+        frame = read_columns(data, separator, names, types, skiprows=skip)
+    except (ValueError, OverflowError):  # ParserError is a ValueError
+        frame = read_columns(
+            data, separator, names, dict.fromkeys(kinds, "category"), skiprows=skip
+        )
+    for name, kind in kinds.items():
+        column = frame[name]
+        if kind == "token":
+            bad, wrong_with_it = (column == "").to_numpy(), "the id is empty"
+        elif column.dtype == np.float64:
+            bad, wrong_with_it = ~np.isfinite(column.to_numpy()), "not a finite number"
+        else:
+            bad, wrong_with_it = bad_numbers(column), "not a finite number"
+            column = frame[name] = column if bad.any() else column.astype("float64")
+        if bad.any():
+            row = int(np.argmax(bad))
+            value = f"{_clip(str(column.iloc[row]))} is " if kind == "float" else ""
+            raise UserError(
+                f"{path}, line {row + line + skip}, column {name}: {value}{wrong_with_it}. "
+                f"Correct the value or remove the line. {fix}".rstrip()
+            )
+    return frame
+
+
 def as_strings(column: pd.Series) -> pd.Series:
     """A categorical column as an object column whose equal values share one str."""
     values = column.cat.categories.to_numpy(dtype=object)[column.cat.codes.to_numpy()]
@@ -209,34 +272,38 @@ def _clip(text: str) -> str:
     return repr(text if len(text) <= 60 else text[:57] + "...")
 
 
-def _line_at(data: bytes, offset: int) -> int:
-    return data.count(b"\n", 0, offset) + 1
+def check_text(path: Path | str, data: bytes, fix: str = "", line: int = 1) -> None:
+    """Raise UserError unless `data` is UTF-8 without byte-order mark, NUL bytes and lone CRs.
 
+    Args:
+        path: for messages, as the remedy `fix` and the number `line` of the first line.
+    """
 
-def _check_encoding(path: Path, data: bytes) -> None:
-    fix = _FIX.format(path.parent)
+    def at(offset: int) -> str:
+        return f"{path}, line {data.count(NEWLINE, 0, offset) + line}"
+
     if data.startswith(codecs.BOM_UTF8):
         raise UserError(
-            f"{path}, line 1: the file starts with a byte-order mark, which would become part of "
-            f"the first column's name. Save it as UTF-8 without BOM; {fix}"
+            f"{at(0)}: the file starts with a byte-order mark, which would become part of "
+            f"the first column's name. Save it as UTF-8 without BOM. {fix}".rstrip()
         )
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise UserError(f"{path}, line 1: the file is in UTF-16. Save it as UTF-8.")
+        raise UserError(f"{at(0)}: the file is in UTF-16. Save it as UTF-8.")
     if (offset := data.find(b"\0")) >= 0:
         raise UserError(
-            f"{path}, line {_line_at(data, offset)}: a NUL byte (byte {offset}). The file is "
-            f"damaged or not a text file; write it again, or leave that line out: {fix}"
+            f"{at(offset)}: a NUL byte. The file is damaged or not a text file; "
+            f"write it again, or leave that line out. {fix}".rstrip()
         )
     if (offset := invalid_utf8(data)) is not None:
         raise UserError(
-            f"{path}, line {_line_at(data, offset)}: byte {offset} (0x{data[offset]:02x}) is not "
-            f"valid UTF-8. Save the file as UTF-8; if it is Latin-1, {fix}"
+            f"{at(offset)}: byte {data[offset]:#04x} is not valid UTF-8, "
+            f"perhaps Latin-1. Save the file as UTF-8. {fix}".rstrip()
         )
     if data.count(b"\r") != data.count(b"\r\n"):
         offset = re.search(rb"\r(?!\n)", data).start()
         raise UserError(
-            f"{path}, line {_line_at(data, offset)}: a carriage return (byte {offset}) that is not "
-            f"part of a line end. End lines with a line feed; {fix}"
+            f"{at(offset)}: a carriage return that is not part of a line end. "
+            f"End lines with a line feed. {fix}".rstrip()
         )
 
 
@@ -270,73 +337,10 @@ def _check_columns(path: Path, fields: list[Field], wanted: dict[str, str]) -> N
             )
 
 
-def _check_lines(path: Path, data: bytes, separator: str, n_fields: int) -> None:
-    counts = count_fields(data, separator)
-    if len(counts) == 1:
-        raise UserError(
-            f"{path}: a header and no interactions. Write one line per interaction below it."
-        )
-    wrong = counts != n_fields
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        text = data.split(b"\n", row + 1)[row].rstrip(b"\r").decode()
-        found = f"{counts[row]} fields" if text else "a blank line"
-        raise UserError(
-            f"{path}, line {row + 1}: {found}, but the header names {n_fields} ({_clip(text)}). "
-            "Give every line as many fields as the header; " + _FIX.format(path.parent)
-        )
-
-
-def _parse(
-    path: Path, data: bytes, separator: str, fields: list[Field], wanted: dict[str, str]
-) -> pd.DataFrame:
-    names = [field.name for field in fields]
-    types = {n: "category" if kind == "token" else "float64" for n, kind in wanted.items()}
-    try:
-        return read_columns(data, separator, names, types, skiprows=1)
-    except (ValueError, OverflowError) as error:  # ParserError is a ValueError
-        reason = str(error)
-    numeric = {name: "category" for name, kind in wanted.items() if kind == "float"}
-    try:
-        texts = read_columns(data, separator, names, numeric, skiprows=1)
-    except (ValueError, OverflowError):
-        texts = pd.DataFrame()
-    for name, column in texts.items():
-        bad = bad_numbers(column)
-        if bad.any():
-            row = int(np.argmax(bad))
-            raise _not_finite(path, name, row, column.iloc[row])
-    raise UserError(f"{path} cannot be read as a table: {reason}. Write it again.")
-
-
-def _not_finite(path: Path, name: str, row: int, text: str) -> UserError:
-    return UserError(
-        f"{path}, line {row + 2}, column {name}: {_clip(text)} is not a finite number. "
-        "Correct the value or remove the line; " + _FIX.format(path.parent)
-    )
-
-
-def _check_ids(path: Path, name: str, column: pd.Series) -> None:
-    if "" in column.cat.categories:
-        row = int(np.argmax(column.to_numpy() == ""))
-        raise UserError(
-            f"{path}, line {row + 2}, column {name}: the id is empty. "
-            "Fill it in or remove the line; " + _FIX.format(path.parent)
-        )
-
-
-def _check_finite(path: Path, name: str, values: np.ndarray) -> None:
-    bad = ~np.isfinite(values)
-    if bad.any():
-        row = int(np.argmax(bad))
-        raise _not_finite(path, name, row, str(values[row]))
-
-
 def _check_ratings(
     path: Path, name: str, column: pd.Series, rating_range: tuple[float, float] | None
 ) -> None:
     values = column.to_numpy()
-    _check_finite(path, name, values)
     low, high = rating_range or (0.0, np.inf)
     bad = (values <= 0) | (values < low) | (values > high)
     if bad.any():
@@ -345,18 +349,17 @@ def _check_ratings(
         raise UserError(
             f"{path}, line {row + 2}, column {name}: {values[row]:g} is outside {scale}; "
             "0 stands for `no interaction` in the input matrix. "
-            "Shift or correct the ratings, or set the scale that they are on."
+            "Shift or correct the ratings; the highest of the scale is set by `max_rating`."
         )
 
 
 def _check_times(path: Path, name: str, column: pd.Series) -> None:
     values = column.to_numpy()
-    _check_finite(path, name, values)
     bad = np.abs(values) >= EXACT_FLOAT
     if bad.any():
         row = int(np.argmax(bad))
         raise UserError(
             f"{path}, line {row + 2}, column {name}: {values[row]:.0f} is too large to be held "
             "exactly, so that the order of events would be lost. Give seconds or milliseconds "
-            "since 1970; " + _FIX.format(path.parent)
+            f"since 1970; `recbole-dmf check {path.parent} --fix OUT` does it."
         )

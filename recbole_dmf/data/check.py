@@ -33,7 +33,7 @@ def check_folder(
     Args:
         folder: holds `<name>.inter` and perhaps `.item`, `.user` and `.yaml`, name as the folder's.
         properties: RecBole's settings for this data (field names, `field_separator`, and
-            `rating_range: [lowest, highest]`); by default those in `<name>.yaml`.
+            `max_rating`, the highest rating of the scale); by default those in `<name>.yaml`.
         known_options: the options there are; None leaves the settings' names unchecked.
 
     Raises:
@@ -104,24 +104,21 @@ def _check_interactions(
 
 def _check_ratings(file: str, table: Table, name: str, properties: dict) -> list[Finding]:
     values = numbers(table.columns[name])
-    scale = properties.get("rating_range")
     remedy = "Shift or correct the ratings; 0 stands for `no interaction`."
     zero = repeated("error", file, table.lines[values <= 0], name, "a rating of 0 or less", remedy)
-    if scale is None:
+    top = properties.get("max_rating")
+    if top is None:
         usual = float(np.percentile(values, 99))
         high = table.lines[values > OUTLIER * max(usual, 1.0)]
         message = f"ratings far above the rest (99 % are at most {usual:g})"
-        remedy = "All ratings are divided by the highest one: correct it, or set `rating_range`."
+        remedy = "All ratings are divided by the highest one: correct it, or set `max_rating`."
         return zero + repeated("warning", file, high, name, message, remedy)
-    try:
-        low, high = (float(end) for end in scale)
-    except (TypeError, ValueError):
-        message = f"rating_range: {scale!r} is not [lowest, highest]"
-        return [*zero, Finding("error", "settings", None, None, message, "Write two numbers.")]
-    off = table.lines[(values > 0) & ((values < low) | (values > high))]
-    message = f"ratings off the scale {low:g} to {high:g}"
-    remedy = "Correct the rating, or `rating_range` in the settings."
-    return zero + repeated("error", file, off, name, message, remedy)
+    if isinstance(top, bool) or not isinstance(top, int | float) or not top > 0:
+        message = f"max_rating: {top!r} is not a number above 0"
+        return [*zero, Finding("error", "settings", None, None, message, "Write a number.")]
+    message = f"ratings above max_rating, {top:g}"
+    remedy = "Correct the rating, or `max_rating` in the settings."
+    return zero + repeated("error", file, table.lines[values > top], name, message, remedy)
 
 
 def _check_times(file: str, lines: np.ndarray, name: str, times: np.ndarray) -> list[Finding]:

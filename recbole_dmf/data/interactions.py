@@ -29,17 +29,16 @@ def interaction_matrix(
     return matrix
 
 
-def _torch_csr(matrix: sp.csr_matrix) -> torch.Tensor:
-    # 32-bit indices are what MKL and cuSPARSE work on; scipy picks them up to 2^31 entries.
+def _csr_tensor(crow: torch.Tensor, col: torch.Tensor, value: torch.Tensor, size) -> torch.Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        return torch.sparse_csr_tensor(
-            torch.from_numpy(matrix.indptr),
-            torch.from_numpy(matrix.indices),
-            torch.from_numpy(matrix.data),
-            size=matrix.shape,
-            check_invariants=False,
-        )
+        return torch.sparse_csr_tensor(crow, col, value, size=size, check_invariants=False)
+
+
+def _torch_csr(matrix: sp.csr_matrix) -> torch.Tensor:
+    # 32-bit indices are what MKL and cuSPARSE work on; scipy picks them up to 2^31 entries.
+    parts = (torch.from_numpy(a) for a in (matrix.indptr, matrix.indices, matrix.data))
+    return _csr_tensor(*parts, size=matrix.shape)
 
 
 class _SparseMatmul(torch.autograd.Function):
@@ -108,16 +107,14 @@ def _slice_on_device(matrix: torch.Tensor, ids: torch.Tensor) -> tuple[torch.Ten
     row = torch.repeat_interleave(torch.arange(len(ids), device=ids.device), counts)
     entry = torch.arange(len(row), device=ids.device) + (crow[ids].long() - new_crow[:-1])[row]
     new_col, new_value = col[entry], value[entry]
-    rows = torch.sparse_csr_tensor(
-        new_crow.to(crow.dtype), new_col, new_value, size=(len(ids), matrix.shape[1])
-    )
+    rows = _csr_tensor(new_crow.to(crow.dtype), new_col, new_value, (len(ids), matrix.shape[1]))
     order = torch.argsort(new_col, stable=True)
     per_column = torch.bincount(new_col, minlength=matrix.shape[1])
     column_start = torch.cat([per_column.new_zeros(1), per_column.cumsum(0)])
-    transposed = torch.sparse_csr_tensor(
+    transposed = _csr_tensor(
         column_start.to(crow.dtype),
         row[order].to(crow.dtype),
         new_value[order],
-        size=(matrix.shape[1], len(ids)),
+        (matrix.shape[1], len(ids)),
     )
     return rows, transposed

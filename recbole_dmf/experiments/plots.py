@@ -7,10 +7,10 @@ the page's light or dark colours, and as PNG on white.
 import io
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,6 +132,8 @@ def _metrics_at_k(models: Sequence[Curves]) -> "Figure":
 
 
 def _validation_curves(models: Sequence[Curves]) -> "Figure":
+    from matplotlib.ticker import MaxNLocator
+
     figure = _figure(4.6)
     axes = figure.subplots()
     shown = [i for i, m in enumerate(models) if any(len(epochs) for epochs, _, _ in m.valid)]
@@ -148,7 +150,7 @@ def _validation_curves(models: Sequence[Curves]) -> "Figure":
             axes.plot(epochs[kept], values[kept], **look | {"markersize": 9}, zorder=3)
     axes.set_xlabel("Epoch (passes over the training interactions)")
     axes.set_ylabel("NDCG@10 on validation (mean over users, 0 to 1)")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _legend(figure, models, shown)
     return figure
 
@@ -169,8 +171,7 @@ def _quality_vs_time(models: Sequence[Curves]) -> "Figure":
             xerr=seconds.std(ddof=1) if several else None,
             yerr=ndcg.std(ddof=1) if several else None,
             **_look(index) | {"markersize": 9, "linestyle": "none"},
-            elinewidth=1.2,
-            capsize=3,
+            elinewidth=1.5,
         )
     axes.set_xlabel("Training time (seconds, logarithmic)")
     axes.set_ylabel("NDCG@10 on test (mean over users, 0 to 1)")
@@ -187,10 +188,10 @@ def _quality_vs_time(models: Sequence[Curves]) -> "Figure":
 
 def _figure(height: float) -> "Figure":
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(9.6, height), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.08)
-    return figure
+    layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08)  # inches
+    return Figure(figsize=(9.6, height), layout=layout)
 
 
 def _look(index: int) -> dict:
@@ -204,20 +205,27 @@ def _look(index: int) -> dict:
     }
 
 
-def _legend(
-    figure: "Figure", models: Sequence[Curves], shown: Sequence[int], **look: object
-) -> None:
+def _legend(figure: "Figure", models: Sequence[Curves], shown: Sequence[int], **look: Any) -> None:
     """Above the axes, where it covers no data."""
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], **_look(index) | look) for index in shown]
     # matplotlib drops labels that begin with "_"
-    labels = [models[index].label[:40] for index in shown]
+    labels = [models[index].label for index in shown]
+    labels = [label if len(label) <= 40 else label[:39] + "…" for label in labels]
     labels = [" " + label if label.startswith("_") else label for label in labels]
     longest = max(len(label) for label in labels)
     columns = max(1, min(len(labels), int(105 // (longest + 7))))
+    rows = -(-len(labels) // columns)
+    figure.set_figheight(figure.get_figheight() + 0.21 * (rows - 1))
+    length = 1 if look else 3  # a marker alone, or a piece of its line as well
     figure.legend(
-        handles, labels, loc="outside upper center", ncols=columns, frameon=False, handlelength=3
+        handles,
+        labels,
+        loc="outside upper center",
+        ncols=columns,
+        frameon=False,
+        handlelength=length,
     )
 
 
@@ -225,10 +233,10 @@ def _legend(
 def _style() -> Iterator[None]:
     import matplotlib
 
-    ink: Mapping[str, object] = dict.fromkeys(
+    ink: dict[Any, Any] = dict.fromkeys(
         ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK
     )
-    settings = {
+    settings: dict[Any, Any] = {
         **ink,
         "text.parse_math": False,  # a "$" in a model's name is a "$"
         "font.family": ["DejaVu Sans"],

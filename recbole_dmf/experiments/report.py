@@ -7,11 +7,11 @@ The same folder gives the same bytes.
 import argparse
 import json
 import math
-import os
 import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -30,6 +30,7 @@ from recbole_dmf.evaluation.significance import (
     mean_over_seeds,
 )
 from recbole_dmf.experiments import plots
+from recbole_dmf.files import atomic_path
 
 MAX_K = 10
 SHOWN = ("hit@10", "ndcg@10")
@@ -135,23 +136,25 @@ def write_report(folder: Path, expected: dict | None = None) -> Report:
     }
     files = {name: text.encode(errors="replace") for name, text in contents.items()}
     files |= {f"{plot.name}.png": plot.png for plot in drawn}
-    written = _write_all(folder, files)
+    with ExitStack() as stack:  # all under temporary names first, renamed when all are written
+        for name, content in files.items():
+            stack.enter_context(atomic_path(folder / name)).write_bytes(content)
+    written = tuple(folder / name for name in files)
     return Report(_console(comparison, tables, notes), written, tuple(comparison.warnings))
 
 
 def main_report(argv: Sequence[str] | None = None) -> int:
-    """`recbole-dmf report FOLDER`: print the tables, name the files; the exit code."""
+    """`recbole-dmf report FOLDER`: print the tables, name the files; the exit code.
+
+    Raises:
+        UserError: as `write_report`; the command line turns it into a message.
+    """
     parser = argparse.ArgumentParser(
         prog="recbole-dmf report",
         description="Redraw the tables, the plots and the page of a comparison, without training.",
     )
     parser.add_argument("folder", type=Path, help="a comparison's folder (has comparison.json)")
-    folder = parser.parse_args(argv).folder
-    try:
-        report = write_report(folder)
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return error.exit_code
+    report = write_report(parser.parse_args(argv).folder)
     lines = [report.text, "", "Written:", *(f"  {path}" for path in report.files)]
     if not plots.available():
         lines.append(f"No plots: matplotlib is not installed. Install it with: {plots.INSTALL}")
@@ -465,7 +468,7 @@ def _disagreements(runs: Sequence[_Run]) -> list[str]:
             digest = str(run.result.get("candidates_sha256", {}).get(phase))
             groups.setdefault(digest, []).append(run.folder.name)
         if len(groups) > 1:
-            shown = "; ".join(f"{k[:12]}: {', '.join(v)}" for k, v in groups.items())
+            shown = "; ".join(f"{k[:12]}: {_some(v)}" for k, v in groups.items())
             warnings.append(
                 f"THE RUNS DO NOT SHARE THE {phase.upper()} CANDIDATES (SHA-256 {shown}). Their "
                 "sampled figures cannot be compared; run all models with one split seed."
@@ -475,6 +478,11 @@ def _disagreements(runs: Sequence[_Run]) -> list[str]:
         if len(different) > 1:
             warnings.append(f"The runs were made with different {what}: {' | '.join(different)}.")
     return warnings
+
+
+def _some(names: Sequence[str], most: int = 4) -> str:
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _device(run: _Run) -> str:
@@ -547,7 +555,7 @@ def _quality(c: _Comparison, tests: Mapping[str, Mapping[str, Comparison]]) -> _
             mark = " *" if test is not None and test.significant else ""
             columns[-1][label] = (_spread(values, 4) + mark, label in best)
         if papers[metric]:
-            header += ["Paper", "Difference"]
+            header += ["Paper", "Diff."]
             columns.append({k: (f"{v:.3f}", False) for k, v in papers[metric].items()})
             columns.append(
                 {
@@ -593,7 +601,7 @@ def _other_readings(c: _Comparison) -> _Table:
 
 
 def _pairs(tests: Mapping[str, Mapping[str, Comparison]]) -> _Table:
-    header = ["Model", "Metric", "Against", "Mean difference", "95 % interval", "p", "p (Holm)"]
+    header = ["Model", "Metric", "Against", "Mean diff.", "95 % interval", "p", "p (Holm)"]
     rows = []
     for label in tests[SHOWN[0]]:
         for metric in SHOWN:
@@ -626,7 +634,7 @@ def _costs(c: _Comparison) -> _Table:
         "Scoring (s)",
         "Peak memory (MB)",
         "Parameters",
-        "Best epoch (by seed)",
+        "Best epoch",
     ]
     columns: list[tuple[Callable[[dict], Any], int]] = [
         (lambda r: r.get("seconds", {}).get("train"), 2),
@@ -640,7 +648,8 @@ def _costs(c: _Comparison) -> _Table:
             values = [of(run.result) for run in runs]
             values = [v for v in values if v is not None]
             cells.append(_spread(values, digits) if values else _NO_VALUE)
-        sizes = sorted({run.result.get("parameters") for run in runs} - {None})
+        counts = [run.result.get("parameters") for run in runs]
+        sizes = sorted({count for count in counts if count is not None})
         cells.append(" / ".join(f"{n:,}" for n in sizes) or _NO_VALUE)
         epochs = [run.result.get("best_epoch") for run in runs]
         known = any(epoch is not None for epoch in epochs)
@@ -675,7 +684,7 @@ def _notes(c: _Comparison, tested: bool) -> list[str]:
     sources = {k: v["source"] for k, v in c.expected.items() if k in c.runs and v.get("source")}
     if sources:
         told = "; ".join(f"{label}: {_one_line(str(text))}" for label, text in sources.items())
-        notes.append(f"Paper: {told}. Difference: ours (expected) minus the paper's figure.")
+        notes.append(f"Paper: {told}. Diff.: ours (expected) minus the paper's figure.")
     notes.append(f"Users tested: {len(runs[0].users):,}. Seeds: {', '.join(map(str, seeds))}.")
     for phase in ("valid", "test"):
         digests = {str(run.result.get("candidates_sha256", {}).get(phase)) for run in runs}
@@ -778,6 +787,7 @@ _LATEX = {
 def _escape_tex(text: str) -> str:
     text = "".join(_LATEX.get(sign, sign) for sign in _one_line(text, 10_000))
     text = re.sub("-(?=-)", "-{}", text)  # two hyphens stay two hyphens
+    text = re.sub("[0-9a-f]{8}(?=[0-9a-f])", r"\g<0>\\allowbreak{}", text)  # a SHA-256
     return text.replace("[", "{[}")  # else an option, after the end of a row
 
 
@@ -785,16 +795,16 @@ def _latex(c: _Comparison, tables: Sequence[_Table], notes: Sequence[str]) -> st
     parts = [r"% Needs \usepackage[T1]{fontenc} and \usepackage{booktabs}."]
     parts += [f"% WARNING: {_escape_tex(warning)}" for warning in c.warnings]
     for table in tables:
-        lines = [r"\begin{table}", r"\centering", r"\small"]
+        lines = [r"\begin{table}", r"\centering", r"\footnotesize", r"\setlength{\tabcolsep}{3pt}"]
         lines.append(rf"\caption{{{_escape_tex(f'{c.title} ({c.dataset}). {table.title}.')}}}")
-        lines += [rf"\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}", r"\toprule"]
+        lines += [rf"\begin{{tabular}}{{@{{}}l{'r' * (len(table.header) - 1)}@{{}}}}", r"\toprule"]
         lines += [" & ".join(_escape_tex(name) for name in table.header) + r" \\", r"\midrule"]
         for row in table.rows:
             cells = (rf"\textbf{{{_escape_tex(t)}}}" if b else _escape_tex(t) for t, b in row)
             lines.append(" & ".join(cells) + r" \\")
         parts.append("\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]))
     items = "\n".join(rf"\item {_escape_tex(note)}" for note in notes)
-    parts.append(f"\\begin{{itemize}}\n\\small\n{items}\n\\end{{itemize}}")
+    parts.append(f"\\begin{{itemize}}\n\\footnotesize\n{items}\n\\end{{itemize}}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -822,10 +832,10 @@ tbody tr:nth-child(even) { background: var(--band); }
 .notes li, .settings td { overflow-wrap: anywhere; }
 figure { margin: 1rem 0 1.5rem; }
 figure svg { display: block; width: 100%; height: auto; color: var(--ink); }
-figcaption { font-size: .9rem; }
-.settings td, .settings th { white-space: normal; text-align: left; font-size: .9rem; }
-.settings td:first-child { width: 20rem; }
-.settings td { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .82rem; }
+figcaption { font-size: .9em; }
+.settings td, .settings th { white-space: normal; text-align: left; }
+.settings td:first-child { width: 35%; }
+.settings td { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .86em; }
 summary { cursor: pointer; font-weight: 600; margin: .6rem 0; }
 @media print { @page { margin: 12mm; }
   body { max-width: none; padding: 0; font-size: 10px; }
@@ -893,8 +903,8 @@ def _html_settings(c: _Comparison) -> list[str]:
         first, *others = models.values()
         shared = {k: v for k, v in first.items() if all(o.get(k) == v for o in others)}
     parts = []
-    for label, settings in models.items():
-        own = {name: value for name, value in settings.items() if name not in shared}
+    for label, values in models.items():
+        own = {name: value for name, value in values.items() if name not in shared}
         commands = " ; ".join(
             dict.fromkeys(_one_line(str(r.result.get("command", "")), 1000) for r in c.runs[label])
         )
@@ -919,28 +929,3 @@ def _pairs_table(pairs: Mapping[str, str]) -> str:
         f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in pairs.items()
     )
     return f"<table class='settings'><tbody>{rows}</tbody></table>" if rows else "<p>None.</p>"
-
-
-# --- writing -------------------------------------------------------------------------------------
-
-
-def _write_all(folder: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
-    """All under temporary names first; renamed only when all are on the disk."""
-    temporary = {folder / f".{name}.{os.getpid()}.tmp": folder / name for name in files}
-    try:
-        for (path, _), content in zip(temporary.items(), files.values(), strict=True):
-            with path.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        for path, final in temporary.items():
-            path.replace(final)
-    except OSError as error:
-        raise UserError(
-            f"{folder}: the report cannot be written ({error.strerror}); make the folder writable "
-            "or free some space."
-        ) from None
-    finally:
-        for path in temporary:
-            path.unlink(missing_ok=True)
-    return tuple(temporary.values())

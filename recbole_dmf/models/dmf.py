@@ -17,7 +17,7 @@ from recbole_dmf.models.losses import (
     squared_loss,
 )
 
-ACTIVATIONS = {"relu": torch.relu, "none": nn.Identity()}  # Eq. (6)
+ACTIVATIONS = {"relu": torch.relu, "linear": nn.Identity()}  # Eq. (6)
 SIMILARITIES = ("cosine", "scaled_cosine", "dot")
 INITS = ("normal", "xavier")
 NORM_EPSILON = 1e-12
@@ -30,7 +30,7 @@ class Tower(nn.Module):
     Args:
         n_columns: length of an input row.
         layers: widths of the N weight matrices, the last one the factors.
-        first_layer_activation, output_activation: "relu" or "none".
+        first_layer_activation, output_activation: "relu" or "linear".
         init: "normal" (mean 0, standard deviation 0.01) or "xavier".
     """
 

@@ -174,10 +174,8 @@ class DMFTrainer(Trainer):
         device = self.model.device
         self._user = feat[self.model.USER_ID].to(device)
         self._item = feat[self.model.ITEM_ID].to(device)
-        has_rating = self.model.RATING in feat.columns
-        self._rating = (
-            feat[self.model.RATING].to(device) if has_rating else torch.ones_like(self._user).float()
-        )
+        rated = self.model.RATING in feat.columns
+        self._rating = feat[self.model.RATING].to(device) if rated else torch.ones(len(feat))
         args = self.config["train_neg_sample_args"]
         if args["sample_num"] == "none" or int(args["sample_num"]) < 1:
             raise UserError("DMF needs negatives: set sample_num in train_neg_sample_args.")

@@ -197,15 +197,13 @@ def test_side_files(check):
 
 
 def test_rating_scale_of_the_settings(check):
-    findings = check(changed(6, 2, "5.5"), {"rating_range": [1, 5]})
-    (found,) = [f for f in findings if "off the scale" in f.message]
+    findings = check(changed(6, 2, "5.5"), {"max_rating": 5})
+    (found,) = [f for f in findings if "above max_rating" in f.message]
     assert (found.severity, found.line, found.column) == ("error", 6, "rating")
-    assert not [
-        f for f in check(changed(6, 2, "5.5"), {"rating_range": [1, 6]}) if "scale" in f.message
-    ]
-    for wrong in (5, "1-5", [1], ["a", "b"]):
+    assert check(changed(6, 2, "5.5"), {"max_rating": 6}) == []
+    for wrong in ("5", [1, 5], 0, -1, True, float("nan")):
         assert any(
-            "rating_range" in f.message for f in check(text_of(shop()), {"rating_range": wrong})
+            "max_rating: " in f.message for f in check(text_of(shop()), {"max_rating": wrong})
         )
 
 

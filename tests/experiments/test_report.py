@@ -282,7 +282,8 @@ def test_special_characters_are_escaped(tmp_path):
     tex = (folder / "summary.tex").read_text()
     assert (
         r"a\_b \& \textless{}i\textgreater{}50\%\textless{}/i\textgreater{} "
-        r"\$x\textasciicircum{}2\$ \#1 \textbackslash{} \{\textasciitilde{}\} {[}z] \textbar{} `q` -{}- *"
+        r"\$x\textasciicircum{}2\$ \#1 \textbackslash{} "
+        r"\{\textasciitilde{}\} {[}z] \textbar{} `q` -{}- *"
     ) in tex
     rows = rows_of((folder / "summary.md").read_text(), "Cost")
     assert len({len(row) for row in rows}) == 1
@@ -500,7 +501,7 @@ def test_no_such_folder_and_empty_folder(tmp_path):
 
 def test_a_failed_write_leaves_no_temporary_file(folder):
     (folder / "summary.md").mkdir()  # a folder cannot be replaced by a file
-    with pytest.raises(UserError, match="cannot be written"):
+    with pytest.raises(UserError, match="cannot write"):
         write_report(folder)
     assert not list(folder.glob(".*"))
 
@@ -511,8 +512,8 @@ def test_command(folder, capsys):
     assert "Table 2 (ml-100k)" in out
     assert str(folder / "report.html") in out
     (folder / "comparison.json").unlink()
-    assert main_report([str(folder)]) == 2
-    assert "comparison.json" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"comparison\.json"):
+        main_report([str(folder)])
 
 
 def test_without_matplotlib_the_page_says_how_to_get_plots(folder):

@@ -1,0 +1,197 @@
+"""Interactions from tables with named columns: CSV, TSV, Parquet and data frames."""
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from recbole_dmf.data.atomic import bad_numbers
+from recbole_dmf.data.lenient import SEPARATORS, numbers
+from recbole_dmf.data.raw import Gatherer, Interactions, Member, as_texts, blocks, members, reading
+from recbole_dmf.errors import UserError
+
+ROWS = 1_000_000
+UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of the columns to read; None where there is none.
+
+    time_format: a unit (s, ms, us, ns), a strptime format, `ISO8601`, or None for numbers.
+    all: the names of all columns of a file without a header.
+    """
+
+    user: str = "user_id"
+    item: str = "item_id"
+    rating: str | None = None
+    time: str | None = None
+    time_format: str | None = None
+    all: tuple[str, ...] | None = None
+
+    @property
+    def used(self) -> list[str]:
+        names = (self.user, self.item, self.rating, self.time)
+        return [name for name in names if name is not None]
+
+
+def table(source: Path, columns: Columns) -> Interactions:
+    """Interactions of a CSV, TSV or Parquet file, CSV and TSV also gzipped or alone in a zip.
+
+    Raises:
+        UserError: the file, a column, or a value in some row cannot be used.
+    """
+    found = members(source)
+    if source.is_dir() or len(found) != 1:
+        raise UserError(
+            f"{source}: name one table (.csv, .tsv or .parquet), not {len(found)} files."
+        )
+    ((name, member),) = found.items()
+    if Path(name).suffix.lower() == ".parquet":
+        return from_frame(_parquet(source), columns, str(source))
+    first = next(blocks(member))[1].partition(b"\n")[0].decode("utf-8", "replace")
+    separator = max(SEPARATORS, key=first.count)
+    names = list(columns.all) if columns.all else next(csv.reader([first], delimiter=separator))
+    _check_names([name.strip("\r") for name in names], columns, member.place)
+    gatherer, start = Gatherer(), 0
+    with reading(member) as stream:
+        for frame in _chunks(stream, member, separator, columns):
+            gatherer.add(*_parts(frame, columns, _place(member.place, start)))
+            start += len(frame)
+    return gatherer.result(member.place)
+
+
+def _chunks(stream, member: Member, separator: str, columns: Columns):
+    try:
+        yield from pd.read_csv(
+            stream,
+            sep=separator,
+            names=list(columns.all) if columns.all else None,
+            header=None if columns.all else 0,
+            usecols=columns.used,
+            dtype=dict.fromkeys(columns.used, "category"),
+            na_filter=False,
+            index_col=False,
+            encoding="utf-8-sig",
+            chunksize=ROWS,
+        )
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{member.place}: byte {error.object[error.start]:#04x} is not valid UTF-8. "
+            "Save the table as UTF-8."
+        ) from None
+    except ValueError as error:  # ParserError is a ValueError, and names the line
+        raise UserError(
+            f"{member.place}: not a table: {error}. Give every line as many fields as the header."
+        ) from None
+
+
+def _parquet(source: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(source)
+    except ImportError:
+        raise UserError(
+            f"{source}: reading Parquet needs pyarrow. Run `pip install pyarrow`, "
+            "or save the table as CSV."
+        ) from None
+    except Exception as error:  # pyarrow has many exception types of its own
+        raise UserError(f"{source} is not a Parquet file: {error}. Write it again.") from None
+
+
+def from_frame(frame: pd.DataFrame, columns: Columns, place: str) -> Interactions:
+    """Interactions of a data frame.
+
+    Args:
+        frame: ids as str or int; ratings as numbers; times as numbers or datetimes.
+        place: what to call it in messages.
+
+    Raises:
+        UserError: a missing column, or a value that cannot be used, with its row (from 1).
+    """
+    _check_names([str(name) for name in frame.columns], columns, place)
+    if len(frame) == 0:
+        raise UserError(f"{place}: no rows. Give at least one interaction.")
+    gatherer = Gatherer()
+    gatherer.add(*_parts(frame, columns, _place(place, 0)))
+    return gatherer.result(place)
+
+
+def _place(name: str, start: int) -> Callable[[int], str]:
+    return lambda row: f"{name}, row {start + row + 1}"
+
+
+def _check_names(names: list[str], columns: Columns, place: str) -> None:
+    if len(set(columns.used)) < len(columns.used):
+        raise UserError(f"{place}: the same column is named twice: {', '.join(columns.used)}.")
+    for option, name in zip(
+        ("user", "item", "rating", "timestamp"),
+        (columns.user, columns.item, columns.rating, columns.time),
+        strict=True,
+    ):
+        if name is not None and names.count(name) != 1:
+            found = "no" if name not in names else "more than one"
+            raise UserError(
+                f"{place}: {found} column {name!r}; there are {', '.join(names[:30])}. "
+                f"Name it with --{option}=COLUMN, or all of a file without header with --columns."
+            )
+
+
+def _parts(frame: pd.DataFrame, columns: Columns, place: Callable[[int], str]) -> tuple:
+    users, items = (
+        _ids(frame[name], place, role)
+        for name, role in ((columns.user, "user"), (columns.item, "item"))
+    )
+    ratings = None if columns.rating is None else _numbers(frame[columns.rating], place, "rating")
+    times = None
+    if columns.time is not None:
+        times = _times(frame[columns.time], columns.time_format, place)
+    return users, items, ratings, times, place
+
+
+def _ids(column: pd.Series, place: Callable[[int], str], role: str) -> pd.Series:
+    texts = as_texts(column.reset_index(drop=True), place, role)
+    return texts.cat.remove_unused_categories()
+
+
+def _numbers(column: pd.Series, place: Callable[[int], str], role: str) -> np.ndarray:
+    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    texts = column.astype(str).astype("category")
+    if (bad := bad_numbers(texts)).any():
+        row = int(np.argmax(bad))
+        remedy = "Correct or remove it."
+        if role == "timestamp":
+            remedy = "Say how it is written, for instance --timestamp-format=%Y-%m-%d."
+        value = str(texts.iloc[row])[:60]
+        raise UserError(f"{place(row)}: the {role} {value!r} is not a finite number. {remedy}")
+    return numbers(texts)
+
+
+def _times(column: pd.Series, style: str | None, place: Callable[[int], str]) -> np.ndarray:
+    """float64 seconds since 1970 (or whatever numbers there are, without a style)."""
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        dates = pd.DatetimeIndex(column)
+    elif style is None or style in UNITS:
+        return _numbers(column, place, "timestamp") / UNITS.get(style or "s", 1.0)
+    else:
+        texts = column.astype(str).astype("category")
+        try:
+            parsed = pd.to_datetime(texts.cat.categories, format=style, utc=True, errors="coerce")
+        except (ValueError, TypeError) as error:
+            raise UserError(
+                f"--timestamp-format={style}: {error}. Use s, ms, us, ns, ISO8601 or a strptime "
+                "format such as %Y-%m-%d."
+            ) from None
+        dates = parsed.take(texts.cat.codes.to_numpy())
+    if (bad := np.asarray(dates.isna())).any():
+        row = int(np.argmax(bad))
+        raise UserError(
+            f"{place(row)}: the timestamp {str(column.iloc[row])[:60]!r} is not of the form "
+            f"{style or 'date and time'}. Correct it, or set --timestamp-format."
+        )
+    if dates.tz is not None:
+        dates = dates.tz_convert("UTC").tz_localize(None)
+    return dates.as_unit("us").asi8 / 1e6

@@ -1,0 +1,67 @@
+"""Shared by all tests: small data sets on disk and runs over them, with real RecBole."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import recbole
+import torch
+
+torch.set_num_threads(1)
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+ML_100K = Path(recbole.__file__).parent / "dataset_example" / "ml-100k" / "ml-100k.inter"
+
+
+def needs_shared(name: str):
+    """Skips where the rating file, whose terms forbid shipping it, is not beside the checkout."""
+    path = SHARED / name / f"{name}.inter"
+    return pytest.mark.skipif(not path.is_file(), reason=f"{path} is not on this machine")
+
+
+def write_inter(folder: Path, rows, name: str = "tiny") -> Path:
+    """Write FOLDER/NAME/NAME.inter from (user, item, rating, timestamp) rows; returns FOLDER."""
+    target = folder / name
+    target.mkdir(parents=True, exist_ok=True)
+    lines = ["user_id:token\titem_id:token\trating:float\ttimestamp:float"]
+    lines += ["\t".join(str(value) for value in row) for row in rows]
+    (target / f"{name}.inter").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def random_rows(n_users=30, n_items=150, per_user=12, seed=0):
+    """Distinct (user, item) pairs with ratings 1..5 and distinct timestamps per user."""
+    generator = np.random.default_rng(seed)
+    rows = []
+    for user in range(n_users):
+        items = generator.choice(n_items, size=per_user, replace=False)
+        times = generator.permutation(per_user) + 900_000_000
+        rows += [
+            (f"u{user}", f"i{item}", int(generator.integers(1, 6)), int(time))
+            for item, time in zip(items, times, strict=True)
+        ]
+    return rows
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """Data path with the data set `tiny`: 30 users, up to 150 items, 12 ratings each."""
+    return write_inter(tmp_path / "data", random_rows())
+
+
+@pytest.fixture
+def ready(tiny, tmp_path):
+    """A function (model, **options) -> (config, Prepared, model) on `tiny`, untrained."""
+    from recbole.utils import init_seed
+
+    from recbole_dmf import plugin
+    from recbole_dmf.run import build_config, prepare
+
+    def make(model="DMF", data_path=tiny, dataset="tiny", **options):
+        options = {"data_path": str(data_path), "checkpoint_dir": str(tmp_path / "runs"), **options}
+        config = build_config(model, dataset, None, options)
+        init_seed(config["seed"], config["reproducibility"])
+        prepared = prepare(config, plugin.load_dataset(config))
+        return config, prepared, plugin.find_model(model)(config, prepared.train)
+
+    return make

@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+
+from recbole_dmf.data import interactions
+from recbole_dmf.data.interactions import SparseInput, interaction_matrix
+
+
+@pytest.fixture
+def matrix():
+    generator = np.random.default_rng(0)
+    dense = generator.integers(1, 6, (20, 15)) * (generator.random((20, 15)) < 0.3)
+    dense[4] = 0
+    return sp.csr_matrix(dense.astype(np.float64))
+
+
+def test_ratings_are_kept_and_unknown_is_zero():
+    y = interaction_matrix(np.array([1, 2]), np.array([2, 1]), np.array([1.0, 5.0]), (3, 4))
+    assert y.toarray().tolist() == [[0, 0, 0, 0], [0, 0, 1, 0], [0, 5, 0, 0]]  # Eq. (2)
+    y = interaction_matrix(np.array([1, 2]), np.array([2, 1]), None, (3, 4))
+    assert y.toarray().tolist() == [[0, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, 0]]  # Eq. (1)
+
+
+@pytest.mark.parametrize("ids", [None, [], [4], [0, 3, 4, 19], list(range(1, 18))])
+@pytest.mark.parametrize("on_device", [False, True], ids=["scipy slice", "torch slice"])
+def test_sparse_product_and_gradient_are_the_dense_ones(matrix, ids, on_device, monkeypatch):
+    rows = SparseInput(matrix, "cpu", torch.float64)
+    if on_device:  # the path of CUDA, on the CPU
+        rows.device = torch.device("meta")
+    weight = torch.randn(15, 6, dtype=torch.float64, requires_grad=True)
+    ids = None if ids is None else torch.tensor(ids, dtype=torch.long)
+    dense = torch.from_numpy(matrix.toarray())[slice(None) if ids is None else ids]
+    weighting = torch.randn(dense.shape[0], 6, dtype=torch.float64)
+
+    product = rows.matmul(weight, ids)
+    (gradient,) = torch.autograd.grad((product * weighting).sum(), weight)
+    np.testing.assert_allclose(product.detach(), (dense @ weight).detach(), atol=1e-12)
+    np.testing.assert_allclose(gradient, dense.T @ weighting, atol=1e-12)
+
+
+def test_no_dense_block_of_inputs(monkeypatch):
+    """A batch costs memory in proportion to its ratings, not to batch x items."""
+    wide = sp.random(50, 200_000, density=1e-5, format="csr", random_state=0)
+    rows = SparseInput(wide, "cpu")
+    product = rows.matmul(torch.ones(200_000, 2), torch.arange(20))
+    assert product.shape == (20, 2)
+    assert interactions._torch_csr(wide).layout == torch.sparse_csr

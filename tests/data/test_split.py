@@ -1,0 +1,95 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import ML_100K, SHARED, needs_shared
+from recbole_dmf.data.split import drop_duplicates, leave_one_out
+
+rows = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 40)), min_size=1, max_size=60)
+
+
+@given(rows, st.integers(0, 2**31))
+def test_parts_are_disjoint_complete_and_latest(interactions, seed):
+    user, time = (np.array(column) for column in zip(*interactions, strict=True))
+    split = leave_one_out(user, time.astype(float), seed)
+    parts = [split.train, split.valid, split.test]
+    assert sorted(np.concatenate(parts)) == list(range(len(user)))
+    for u in set(user):
+        own = np.flatnonzero(user == u)
+        if len(own) < 3:
+            assert u in split.skipped_users
+            assert set(own) <= set(split.train)
+            continue
+        test = [row for row in split.test if user[row] == u]
+        valid = [row for row in split.valid if user[row] == u]
+        latest = own[time[own] == time[own].max()]
+        assert test == [latest[0]]
+        assert len(valid) == 1
+        assert valid[0] != test[0]
+
+
+def test_without_timestamps_the_last_row_is_the_latest():
+    split = leave_one_out(np.array([1, 1, 1, 2, 2, 2]), None, 0)
+    assert split.test.tolist() == [2, 5]
+
+
+def test_validation_is_uniform_over_the_other_interactions_and_depends_on_the_seed():
+    user = np.repeat(np.arange(3000), 5)
+    time = np.tile([3.0, 9.0, 1.0, 2.0, 5.0], 3000)
+    split = leave_one_out(user, time, 1)
+    counts = np.bincount(split.valid % 5, minlength=5)
+    assert counts[1] == 0
+    assert (abs(counts[[0, 2, 3, 4]] - 750) < 5 * np.sqrt(3000 * 0.25 * 0.75)).all()
+    assert leave_one_out(user, time, 1).valid.tolist() == split.valid.tolist()
+    assert leave_one_out(user, time, 2).valid.tolist() != split.valid.tolist()
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 3)] * 3), max_size=40))
+def test_the_latest_of_each_pair_stays(interactions):
+    columns = list(zip(*interactions, strict=True)) or [(), (), ()]
+    user, item, time = (np.array(column, dtype=float) for column in columns)
+    frame = pd.DataFrame({"u": user, "i": item, "t": time})
+    expected = frame.sort_values("t", kind="stable").drop_duplicates(["u", "i"], keep="last")
+    assert drop_duplicates(user, item, time).tolist() == sorted(expected.index)
+
+
+def latest_by_hand(path):
+    frame = pd.read_csv(path, sep="\t", dtype={0: str, 1: str})
+    frame.columns = ["user", "item", "rating", "time"]
+    test = {}
+    for row, (user, time) in enumerate(zip(frame.user, frame.time, strict=True)):
+        if user not in test or time > test[user][0]:
+            test[user] = (time, row)
+    return frame, {user: row for user, (_, row) in test.items()}
+
+
+@pytest.mark.parametrize(
+    ("path", "n_users"),
+    [
+        pytest.param(ML_100K, 943, id="ml-100k"),
+        pytest.param(
+            SHARED / "ml-1m" / "ml-1m.inter", 6040, id="ml-1m", marks=needs_shared("ml-1m")
+        ),
+    ],
+)
+def test_latest_interaction_is_right_for_every_user(path, n_users):
+    frame, expected = latest_by_hand(path)
+    user = frame.user.factorize()[0]
+    split = leave_one_out(user, frame.time.to_numpy(np.float64), 2020)
+    found = dict(zip(frame.user.iloc[split.test], split.test, strict=True))
+    assert len(found) == n_users
+    assert found == expected
+
+
+def test_float32_timestamps_would_be_wrong():
+    frame, expected = latest_by_hand(ML_100K)
+    coarse = frame.time.to_numpy(np.float32).astype(np.float64)
+    split = leave_one_out(frame.user.factorize()[0], coarse, 2020)
+    time = frame.time.to_numpy()
+    wrong = sum(
+        time[row] < time[expected[user]]
+        for user, row in zip(frame.user.iloc[split.test], split.test, strict=True)
+    )
+    assert wrong > 100

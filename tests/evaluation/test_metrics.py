@@ -1,0 +1,118 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recbole_dmf.errors import UserError
+from recbole_dmf.evaluation.metrics import METRICS, expected_gain, gains, tied_gain
+
+
+def one(function, *counts):
+    return function(*(np.array([c]) for c in counts))[0]
+
+
+@pytest.mark.parametrize(("metric", "rank"), list(itertools.product(METRICS, range(1, 13))))
+def test_gain_of_a_rank_is_the_textbook_metric(metric, rank):
+    hit = rank <= 10
+    expected = {
+        "hit": float(hit),
+        "recall": float(hit),
+        "ndcg": hit / math.log2(rank + 1),
+        "mrr": hit / rank,
+        "precision": hit / 10,
+    }[metric]
+    found = one(lambda a, t: tied_gain(gains(metric, 10), a, t), rank - 1, 0)
+    assert found == pytest.approx(expected, abs=1e-15)
+
+
+def test_unknown_metric_names_the_known_ones():
+    with pytest.raises(UserError, match="hit, ndcg"):
+        gains("auc", 10)
+
+
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(1, 12))
+def test_ties_are_the_mean_over_all_orders(above, tied, k):
+    gain = gains("ndcg", k)
+    ranks = range(above + 1, above + tied + 2)
+    expected = np.mean([gain[r - 1] if r <= k else 0.0 for r in ranks])
+    found = one(lambda a, t: tied_gain(gain, a, t), above, tied)
+    assert found == pytest.approx(expected, abs=1e-14)
+
+
+@pytest.mark.parametrize("metric", ["hit", "ndcg"])
+def test_expected_is_the_enumeration_of_all_draws_and_tie_orders(metric):
+    k, n_candidates = 2, 3
+    gain = gains(metric, k)
+    for n_unseen in range(1, 7):
+        for above in range(n_unseen + 1):
+            for tied in range(n_unseen - above + 1):
+                items = ["a"] * above + ["t"] * tied + ["b"] * (n_unseen - above - tied)
+                size = min(n_candidates, n_unseen)
+                values = [
+                    one(lambda a, t: tied_gain(gain, a, t), draw.count("a"), draw.count("t"))
+                    for draw in itertools.combinations(items, size)
+                ]
+                found = one(
+                    lambda n, a, t: expected_gain(gain, n, a, t, n_candidates),
+                    n_unseen,
+                    above,
+                    tied,
+                )
+                assert found == pytest.approx(np.mean(values), abs=1e-12)
+
+
+def test_expected_is_the_mean_of_ten_thousand_draws():
+    generator = np.random.default_rng(7)
+    n_unseen, above, tied, draws = 1500, 120, 25, 10_000
+    for metric in ("hit", "ndcg"):
+        gain = gains(metric, 10)
+        table = generator.multivariate_hypergeometric(
+            [above, tied, n_unseen - above - tied], 100, size=draws
+        )
+        sampled = tied_gain(gain, table[:, 0], table[:, 1])
+        exact = one(lambda n, a, t, g=gain: expected_gain(g, n, a, t), n_unseen, above, tied)
+        error = sampled.std() / math.sqrt(draws)
+        assert abs(sampled.mean() - exact) < 4 * error
+
+
+def test_constant_scorer_scores_chance():
+    n_unseen = np.array([100, 101, 1500, 3600])
+    zero = np.zeros_like(n_unseen)
+    assert tied_gain(gains("hit", 10), zero, np.full(4, 100)).tolist() == [10 / 101] * 4
+    expected = expected_gain(gains("hit", 10), n_unseen, zero, n_unseen)
+    np.testing.assert_allclose(expected, 10 / 101, rtol=1e-11)
+
+
+def test_few_unseen_items_are_all_drawn():
+    found = one(lambda n, a, t: expected_gain(gains("ndcg", 10), n, a, t), 7, 3, 0)
+    assert found == pytest.approx(1 / math.log2(5))
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.integers(1, 400), st.floats(0, 1), st.floats(0, 1)), min_size=1))
+def test_expected_is_a_mean_of_gains_and_falls_with_better_rivals(cases):
+    n_unseen = np.array([n for n, _, _ in cases])
+    above = np.array([int(share * n) for n, share, _ in cases])
+    tied = np.array([int(s * (n - a)) for (n, _, s), a in zip(cases, above, strict=True)])
+    hit = expected_gain(gains("hit", 10), n_unseen, above, tied)
+    ndcg = expected_gain(gains("ndcg", 10), n_unseen, above, tied)
+    assert (hit >= -1e-12).all()
+    assert (hit <= 1 + 1e-9).all()
+    assert (ndcg <= hit + 1e-12).all()
+    alone = expected_gain(gains("hit", 10), n_unseen, above, np.zeros_like(tied))
+    worst = expected_gain(gains("hit", 10), n_unseen, above + tied, np.zeros_like(tied))
+    assert (worst - 1e-9 <= hit).all()
+    assert (hit <= alone + 1e-9).all()
+
+
+def test_many_ties_are_worked_off_in_pieces(monkeypatch):
+    from recbole_dmf.evaluation import metrics
+
+    n_unseen = np.full(40, 900)
+    above, tied = np.arange(40), np.full(40, 200)
+    whole = expected_gain(gains("ndcg", 10), n_unseen, above, tied)
+    monkeypatch.setattr(metrics, "_POINTS_PER_CHUNK", 300)
+    np.testing.assert_array_equal(expected_gain(gains("ndcg", 10), n_unseen, above, tied), whole)

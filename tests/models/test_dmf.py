@@ -1,0 +1,291 @@
+"""DMF against the paper's equations in plain NumPy, and its fast paths against dense ones."""
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import random_rows, write_inter
+from recbole_dmf.data.interactions import SparseInput
+from recbole_dmf.errors import UserError
+from recbole_dmf.models.dmf import DMF, NORM_EPSILON, Tower, unit_vectors
+
+
+def numpy_tower(tower: Tower, x: np.ndarray, relu_first=False, relu_last=True) -> np.ndarray:
+    weights = [p.detach().numpy() for p in tower.parameters()]
+    h = x @ weights[0]  # Eq. (5), line 1
+    if relu_first:
+        h = np.maximum(0, h)
+    pairs = list(zip(weights[1::2], weights[2::2], strict=True))
+    for n, (weight, bias) in enumerate(pairs):
+        h = h @ weight.T + bias
+        if n < len(pairs) - 1 or relu_last:
+            h = np.maximum(0, h)  # Eq. (6)
+    return h
+
+
+def numpy_cosine(p, q):
+    norms = np.maximum(np.linalg.norm(p, axis=1) * np.linalg.norm(q, axis=1), NORM_EPSILON)
+    return (p * q).sum(1) / norms  # Eq. (8)
+
+
+def dense_y(model: DMF) -> np.ndarray:
+    return model.input_of_users.matrix.toarray().astype(np.float64)
+
+
+def batch(model, n=40, seed=0):
+    """Training pairs first, then pairs without a rating: user, item, rating, label."""
+    y = dense_y(model)
+    generator = np.random.default_rng(seed)
+    positive = np.argwhere(y > 0)
+    negative = np.argwhere(y[1:, 1:] == 0) + 1
+    pairs = np.concatenate(
+        [part[generator.permutation(len(part))[:n]] for part in (positive, negative)]
+    )
+    user, item = torch.from_numpy(pairs.T.copy())
+    label = torch.cat([torch.ones(n), torch.zeros(n)]).double()
+    return user, item, torch.from_numpy(y[user, item]), label
+
+
+LAYERS = [[8], [12, 8], [16, 12, 8], [9, 10, 11, 8]]
+
+
+@pytest.mark.parametrize("layers", LAYERS, ids=lambda layers: f"DMF-{len(layers)}")
+@pytest.mark.parametrize("first", ["linear", "relu"])
+@pytest.mark.parametrize("output", ["relu", "linear"])
+def test_equations_5_to_8(ready, layers, first, output):
+    model = ready(
+        user_layers=layers,
+        item_layers=layers,
+        first_layer_activation=first,
+        output_activation=output,
+        init="xavier",
+    )[2].double()
+    user, item, _, _ = batch(model)
+    y = dense_y(model)
+    kwargs = {"relu_first": first == "relu", "relu_last": output == "relu"}
+    p = numpy_tower(model.user_tower, y[user], **kwargs)  # Eq. (7)
+    q = numpy_tower(model.item_tower, y.T[item], **kwargs)  # Eq. (7)
+    expected = numpy_cosine(p, q)
+    np.testing.assert_allclose(model(user, item).detach(), expected, atol=1e-12)
+    model.eval()
+    interaction = {model.USER_ID: user, model.ITEM_ID: item}
+    np.testing.assert_allclose(model.predict(interaction), expected, atol=1e-12)
+    full = model.full_sort_predict(interaction).view(len(user), -1)
+    np.testing.assert_allclose(full[np.arange(len(user)), item], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("masking", [False, True])
+@pytest.mark.parametrize("matrix", ["rating", "binary"])
+@pytest.mark.parametrize("loss_type", ["nce", "ce"])
+def test_equations_2_and_11_to_13(ready, masking, matrix, loss_type):
+    model = ready(
+        interaction_matrix=matrix, loss_type=loss_type, target_masking=masking, init="xavier"
+    )[2].double()
+    y = dense_y(model)
+    values = set(np.unique(y))
+    assert values == ({0, 1, 2, 3, 4, 5} if matrix == "rating" else {0, 1})  # Eq. (1), (2)
+    user, item, value, label = batch(model)
+    rating = torch.where(label > 0, torch.arange(len(label)).double() % 5 + 1, 3.0)
+    if matrix == "rating":
+        rating = torch.where(label > 0, value, 3.0)
+    p, q = [], []
+    for u, i in zip(user.tolist(), item.tolist(), strict=True):
+        y_masked = y.copy()
+        if masking:
+            y_masked[u, i] = 0  # the slow way: every pair with an input of its own
+        p.append(y_masked[u])
+        q.append(y_masked[:, i])
+    y_hat = numpy_cosine(
+        numpy_tower(model.user_tower, np.array(p)), numpy_tower(model.item_tower, np.array(q))
+    )
+    y_hat = np.clip(y_hat, 1e-6, 1 - 1e-6)  # Eq. (13)
+    target = label.numpy() if loss_type == "ce" else (rating * label).numpy() / 5
+    expected = -np.mean(target * np.log(y_hat) + (1 - target) * np.log(1 - y_hat))  # Eq. (11), (12)
+    found = model.loss(user, item, rating, label)
+    assert abs(found.item() - expected) < 1e-12
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "scaled_cosine", "dot"])
+@pytest.mark.parametrize("loss_type", ["nce", "ce", "square", "bpr"])
+@pytest.mark.parametrize("masking", [False, True])
+def test_gradients(ready, similarity, loss_type, masking):
+    model = ready(
+        user_layers=[5, 4],
+        item_layers=[5, 4],
+        similarity=similarity,
+        loss_type=loss_type,
+        target_masking=masking,
+        init="xavier",
+    )[2].double()
+    for tower in (model.user_tower, model.item_tower):  # away from the kinks of ReLU
+        torch.nn.init.normal_(tower.hidden[0].bias)
+    user, item, rating, label = batch(model, n=6)
+    if loss_type == "bpr":  # the negatives belong to the positives' users
+        user = user[:6].repeat(2)
+    names, parameters = zip(*model.named_parameters(), strict=True)
+
+    def loss(*values):
+        swapped = dict(zip(names, values, strict=True))
+        return torch.func.functional_call(
+            _LossOf(model), {f"m.{k}": v for k, v in swapped.items()}, (user, item, rating, label)
+        )
+
+    values = [p.detach().clone().requires_grad_() for p in parameters]
+    assert torch.autograd.gradcheck(loss, values, atol=1e-6, fast_mode=True)
+
+
+class _LossOf(torch.nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.m = model
+
+    def forward(self, *args):
+        return self.m.loss(*args)
+
+
+def test_scaled_cosine_and_dot_in_plain_numpy(ready):
+    for similarity in ("scaled_cosine", "dot"):
+        model = ready(similarity=similarity, init="xavier")[2].double()
+        user, item, rating, label = batch(model)
+        y = dense_y(model)
+        p, q = numpy_tower(model.user_tower, y[user]), numpy_tower(model.item_tower, y.T[item])
+        if similarity == "dot":
+            logit = score = (p * q).sum(1)
+        else:
+            score = numpy_cosine(p, q)
+            logit = 10 * score - 5
+        y_hat = 1 / (1 + np.exp(-logit))
+        target = rating.numpy() / 5
+        expected = -np.mean(target * np.log(y_hat) + (1 - target) * np.log(1 - y_hat))
+        assert abs(model.loss(user, item, rating, label).item() - expected) < 1e-6
+        model.eval()
+        found = model.predict({model.USER_ID: user, model.ITEM_ID: item})
+        np.testing.assert_allclose(found, score, atol=1e-6)
+
+
+def test_y_holds_the_training_interactions_alone(ready):
+    _, prepared, model = ready()
+    y = dense_y(model)
+    for phase in prepared.phases.values():
+        assert not y[phase.candidates.user, phase.candidates.target].any()
+    assert (y > 0).sum() == prepared.counts["train"]
+    assert not y[0].any()
+    assert not y[:, 0].any()
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "scaled_cosine"])
+def test_cold_items_and_dead_towers_score_zero_and_train_on(ready, similarity):
+    model = ready(similarity=similarity)[2]
+    cold = np.flatnonzero(dense_y(model)[:, 1:].sum(0) == 0) + 1
+    with torch.no_grad():
+        model.item_tower.weight.fill_(1.0)
+        for parameter in model.item_tower.hidden.parameters():
+            parameter.fill_(-1.0)  # ReLU of a negative sum: every item's vector is zero
+    user, item, rating, label = batch(model, n=20)
+    if len(cold):
+        item[-1] = int(cold[0])
+    loss = model.loss(user, item, rating.float(), label.float())
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+    model.eval()
+    assert model.predict({model.USER_ID: user, model.ITEM_ID: item}).abs().max() == 0
+
+
+def test_unit_vectors_of_zero_are_zero():
+    h = torch.zeros(2, 3, requires_grad=True)
+    unit_vectors(h).sum().backward()
+    assert torch.isfinite(h.grad).all()
+    assert unit_vectors(h).abs().max() == 0
+
+
+def test_items_with_equal_input_are_exactly_tied(tmp_path, ready):
+    """Rounding in a matrix product must not break ties by id."""
+    rows = [(f"u{u}", f"c{u}", 3, 10) for u in range(3, 40)]  # items that occur in test alone
+    rows += [
+        (f"u{u}", f"w{(u * k) % 50}", 1 + k % 5, k) for u in range(3, 40) for k in (1, 2, 3, 4)
+    ]
+    write_inter(tmp_path / "cold", dict.fromkeys(rows))
+    for layers in ([64, 64], [33, 17]):
+        _, _, model = ready(
+            data_path=tmp_path / "cold", user_layers=layers, item_layers=layers, init="xavier"
+        )
+        torch.nn.init.normal_(model.item_tower.hidden[-1].bias)
+        cold = np.flatnonzero(dense_y(model).sum(0) == 0)[1:]
+        assert len(cold) >= 30
+        model.eval()
+        scores = model.full_sort_predict({model.USER_ID: torch.arange(model.n_users)})
+        scores = scores.view(model.n_users, -1)[1:, cold]
+        assert (scores == scores[:, :1]).all()
+
+
+def test_vectors_follow_training(ready):
+    model = ready(init="xavier")[2]
+    model.eval()
+    before = model.vectors()[0].clone()
+    assert model.vectors()[0] is model.vectors()[0]
+    model.train()
+    with torch.no_grad():
+        model.user_tower.weight += 0.1
+    model.eval()
+    assert not torch.equal(model.vectors()[0], before)
+    state = {k: v.clone() for k, v in model.state_dict().items()}
+    state["user_tower.weight"] -= 0.1
+    model.load_state_dict(state)
+    torch.testing.assert_close(model.vectors()[0], before)
+
+
+def test_recbole_batches_give_the_same_loss(ready):
+    config, _, model = ready(init="xavier")
+    from recbole.data.interaction import Interaction
+
+    user, item, rating, label = batch(model.float())
+    interaction = Interaction(
+        {"user_id": user, "item_id": item, "rating": rating.float(), "label": label.float()}
+    )
+    expected = model.loss(user, item, rating.float(), label.float())
+    torch.testing.assert_close(model.calculate_loss(interaction), expected)
+
+
+def test_sparse_inputs_survive_double(ready):
+    model = ready()[2].double()
+    assert isinstance(model.input_of_users, SparseInput)
+    assert model.encode_users(torch.tensor([1, 2])).dtype == torch.float64
+
+
+def test_initial_weights_are_the_papers(ready):
+    model = ready(user_layers=[400, 300], item_layers=[400, 300])[2]
+    for parameter in model.parameters():
+        assert abs(parameter.mean().item()) < 2e-3  # Sec. 4.1
+        assert parameter.std().item() == pytest.approx(0.01, rel=0.12)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"user_layers": [64, 32]}, "make the last numbers equal"),
+        ({"user_layers": []}, "widths of the tower's layers"),
+        ({"user_layers": [64, -1], "item_layers": [64, -1]}, "widths of the tower's layers"),
+        ({"user_layers": [64, 1.5]}, "widths of the tower's layers"),
+        ({"loss_type": "bce"}, "choose one of nce, ce, square, bpr"),
+        ({"similarity": "euclid"}, "cosine, scaled_cosine, dot"),
+        ({"interaction_matrix": "01"}, "rating, binary"),
+        ({"init": "zeros"}, "normal, xavier"),
+        ({"output_activation": "gelu"}, "relu, linear"),
+        ({"mu": 0.7}, "between 0 and 0.5"),
+    ],
+)
+def test_bad_options(ready, options, message):
+    with pytest.raises(UserError, match=message):
+        ready(**options)
+
+
+def test_implicit_data_runs_as_equation_1(tmp_path, ready):
+    folder = tmp_path / "implicit" / "plays"
+    folder.mkdir(parents=True)
+    lines = ["user_id:token\titem_id:token\ttimestamp:float"]
+    lines += [f"{u}\t{i}\t{t}" for u, i, _, t in random_rows()]
+    (folder / "plays.inter").write_text("\n".join(lines) + "\n")
+    _, _, model = ready(data_path=tmp_path / "implicit", dataset="plays")
+    assert set(np.unique(dense_y(model))) == {0, 1}  # Eq. (1)
+    assert model.max_rating == 1
