@@ -3,9 +3,12 @@
 import sys
 import traceback
 from collections.abc import Callable
+from importlib import import_module
 
 from recbole_dmf.errors import UserError
-from recbole_dmf.options import parse_command_line
+from recbole_dmf.options import nearest, parse_command_line, without_options
+
+PROCESSES = ("nproc", "world_size", "group_offset", "ip", "port")
 
 RUN_HELP = """\
 usage: run_recbole --model=NAME --dataset=NAME [--option=value ...]
@@ -21,6 +24,8 @@ Train and test a RecBole general recommender under the DMF paper's protocol.
   --checkpoint_dir FOLDER  results go to a new folder in it (default: saved/)
   --OPTION=VALUE           any option of RecBole or of the model, for example --epochs=20
                            --loss_type=ce --user_layers="[64, 64]"; `--k v` works as well
+  --nproc=N                train DMF in N processes; on several machines use torchrun, or
+                           --world_size, --group_offset, --ip and --port as in RecBole
   --debug                  show the traceback of an error
   --help, -h               this text
 """
@@ -54,9 +59,17 @@ def _run(argv: list[str]) -> int:
     if not argv or {"--help", "-h"} & set(argv):
         print(RUN_HELP, end="")
         return 0
-    given = parse_command_line(
-        argv, ("model", "dataset", "config_files"), (), {"m": "model", "d": "dataset"}
-    )
+    own = ("model", "dataset", "config_files", *PROCESSES)
+    given = parse_command_line(argv, own, (), {"m": "model", "d": "dataset"})
+    machines = {name: given.named.pop(name) for name in PROCESSES if name in given.named}
+    nproc = machines.pop("nproc", "1")
+    if nproc != "1" or machines:
+        if not nproc.isdigit():
+            raise UserError(f"--nproc is {nproc!r}; give the number of processes.")
+        from recbole_dmf.training.parallel import launch
+
+        return launch(without_options(argv, PROCESSES), int(nproc), machines)
+
     from recbole_dmf.run import run_recbole
 
     run_recbole(
@@ -66,6 +79,41 @@ def _run(argv: list[str]) -> int:
         given.options,
     )
     return 0
+
+
+COMMANDS = {
+    "compare": ("recbole_dmf.experiments.compare:main_compare", "several models in one table"),
+    "reproduce": ("recbole_dmf.experiments.reproduce:main_reproduce", "a table of the paper"),
+    "report": ("recbole_dmf.experiments.report:main_report", "redraw a comparison's report"),
+    "tune": ("recbole_dmf.experiments.tune:main_tune", "search options by validation"),
+    "convert": ("recbole_dmf.data.convert:main_convert", "raw rating files -> atomic files"),
+    "check": ("recbole_dmf.data.check:main_check", "what is wrong with my atomic files?"),
+}
+
+
+def _command_help() -> str:
+    lines = ["usage: recbole-dmf COMMAND [--option=value ...]", ""]
+    lines += [f"  {name:<12}{what}" for name, (_, what) in COMMANDS.items()]
+    lines += ["", "recbole-dmf COMMAND --help says more; run_recbole trains a single model.", ""]
+    return "\n".join(lines)
+
+
+def _dispatch(argv: list[str]) -> int:
+    if not argv or argv[0] in ("--help", "-h"):
+        print(_command_help(), end="")
+        return 0
+    name, *rest = argv
+    if name not in COMMANDS:
+        raise UserError(
+            f"there is no command '{name}'{nearest(name, COMMANDS)}; known: {', '.join(COMMANDS)}."
+        )
+    module, function = COMMANDS[name][0].split(":")
+    return getattr(import_module(module), function)(rest)
+
+
+def recbole_dmf_main() -> None:
+    """Entry point of `recbole-dmf`."""
+    sys.exit(guarded(_dispatch, sys.argv[1:]))
 
 
 def run_recbole_main() -> None:

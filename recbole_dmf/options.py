@@ -89,6 +89,19 @@ def parse_command_line(
     return result
 
 
+def without_options(argv: list[str], names: Iterable[str]) -> list[str]:
+    """`argv` less the options `names` and their values, in both ways of writing them."""
+    kept: list[str] = []
+    words = iter(argv)
+    for word in words:
+        name, equals, _ = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or name.replace("-", "_") not in names:
+            kept.append(word)
+        elif not equals:
+            next(words, None)
+    return kept
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """'; did you mean X?' for the known name closest to `name`, or ''."""
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)

@@ -21,6 +21,7 @@ from recbole.config import Config
 from recbole.data.dataset import Dataset as RecBoleDataset
 from recbole.data.utils import data_preparation, get_dataloader
 from recbole.model.general_recommender.dmf import DMF as BuiltInDMF
+from recbole.model.general_recommender.itemknn import ItemKNN as BuiltInItemKNN
 from recbole.utils import FeatureSource, FeatureType, ModelType, get_model, get_trainer
 from recbole.utils.argument_list import (
     dataset_arguments,
@@ -43,6 +44,10 @@ _PREFIX = "recbole.model.general_recommender."
 
 class RecBoleDMF(BuiltInDMF):
     """RecBole's built-in DMF under a name of its own, for side-by-side runs."""
+
+
+class RecBoleItemKNN(BuiltInItemKNN):
+    """RecBole's built-in ItemKNN under a name of its own, for side-by-side runs."""
 
 
 class LeaveOneOutDataset(RecBoleDataset):
@@ -167,9 +172,25 @@ def _module(name: str, **attributes) -> ModuleType:
 
 
 def _our_models() -> dict[str, ModuleType]:
-    from recbole_dmf.models import dmf
+    from recbole_dmf.models import dmf, eals, item_knn, item_pop, lfm, neumf_pretrained
 
-    return {"DMF": dmf, "RecBoleDMF": _module(f"{_PREFIX}recboledmf", RecBoleDMF=RecBoleDMF)}
+    return {
+        "DMF": dmf,
+        "EALS": eals,
+        "ItemKNN": item_knn,
+        "ItemPop": item_pop,
+        "LFM": lfm,
+        "NeuMFp": neumf_pretrained,
+        "RecBoleDMF": _module(f"{_PREFIX}recboledmf", RecBoleDMF=RecBoleDMF),
+        "RecBoleItemKNN": _module(f"{_PREFIX}recboleitemknn", RecBoleItemKNN=RecBoleItemKNN),
+    }
+
+
+def _our_trainers() -> dict[str, type]:
+    from recbole_dmf.models.neumf_pretrained import NeuMFpTrainer
+    from recbole_dmf.training.trainer import DMFTrainer
+
+    return {"DMFTrainer": DMFTrainer, "LFMTrainer": DMFTrainer, "NeuMFpTrainer": NeuMFpTrainer}
 
 
 @lru_cache
@@ -245,13 +266,10 @@ def _load_internal_config_dict(self, model, model_class, dataset):
     if not ours and not _recbole_properties("dataset", dataset):
         data_path = self.external_config_dict.get("data_path", settings["data_path"])
         fields = _header_fields(data_path, dataset)
-        wanted = [
-            settings[key]
-            for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "RATING_FIELD", "TIME_FIELD")
-            if settings[key] in fields
-        ]
-        if fields:
-            ours = {"load_col": {"inter": wanted}}
+        optional = [settings[key] for key in ("RATING_FIELD", "TIME_FIELD")]
+        wanted = [settings["USER_ID_FIELD"], settings["ITEM_ID_FIELD"]]
+        wanted += [field for field in optional if field in fields]
+        ours = {"load_col": {"inter": wanted}}
     for key, value in ours.items():
         if key == "model_settings":
             settings.update(value.get(model, {}))
@@ -384,13 +402,11 @@ def register() -> None:
     """Make RecBole find our models, trainers, data set and property files. Idempotent."""
     if _undo:
         return
-    from recbole_dmf.training.trainer import DMFTrainer
-
     compat.check_python()
     _undo.extend(workaround() for workaround in compat.WORKAROUNDS)
     replacements: Iterable[tuple[Any, str, Any]] = [
         (recbole.data.dataset, "Dataset", LeaveOneOutDataset),
-        (recbole.trainer, "DMFTrainer", DMFTrainer),
+        *((recbole.trainer, name, trainer) for name, trainer in _our_trainers().items()),
         (Config, "_load_internal_config_dict", _load_internal_config_dict),
     ]
     _undo.extend(compat.replace(*replacement) for replacement in replacements)

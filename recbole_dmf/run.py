@@ -32,7 +32,8 @@ from recbole_dmf.evaluation.evaluate import Counts, Phase, per_user, summarise
 from recbole_dmf.evaluation.metrics import METRICS, READINGS
 from recbole_dmf.files import atomic_path, make_folder, write_text
 from recbole_dmf.options import check_options
-from recbole_dmf.training.trainer import RunTrainer, shows_progress, trainer_class
+from recbole_dmf.training import parallel
+from recbole_dmf.training.trainer import DMFTrainer, RunTrainer, shows_progress, trainer_class
 
 FORMAT = 1
 INTERRUPTED = 130
@@ -80,25 +81,35 @@ def run_recbole(
         UserError: anything that the user can put right.
     """
     config = build_config(model, dataset, config_file_list, config_dict)
-    return run_in(_run_folder(config), config)
+    parallel.join()
+    try:
+        return run_in(_run_folder(config), config)
+    finally:
+        parallel.leave()
 
 
-def run_in(folder: Path, config: Config, label: str | None = None) -> dict[str, Any]:
+def run_in(
+    folder: Path,
+    config: Config,
+    label: str | None = None,
+    phases: tuple[str, ...] = ("valid", "test"),
+) -> dict[str, Any]:
     """Train and test with `config`; everything is written into `folder`.
 
     Args:
         folder: of this run alone; result.json appears in it last.
         config: from `build_config`.
         label: the run's name in tables, by default the model's.
+        phases: what is ranked; a search must not look at test: ("valid",).
 
     Returns:
-        As `run_recbole`.
+        As `run_recbole`; `test_result` is None without test.
 
     Raises:
         UserError: as `run_recbole`.
     """
     with _logging(config, folder):
-        return _run(config, folder, label or config["model"])
+        return _run(config, folder, label or config["model"], phases)
 
 
 def build_config(
@@ -158,13 +169,18 @@ def _check_metrics(config) -> None:
 
 def _run_folder(config) -> Path:
     name = f"{config['model']}-{config['dataset']}-{time.strftime('%Y%m%d-%H%M%S')}"
-    return make_folder(Path(config["checkpoint_dir"]) / f"{name}-{uuid.uuid4().hex[:6]}")
+    name = parallel.share_text(f"{name}-{uuid.uuid4().hex[:6]}")
+    return make_folder(Path(config["checkpoint_dir"]) / name)
 
 
 @contextmanager
 def _logging(config, folder: Path) -> Iterator[None]:
     """Messages on standard output and in the run's folder, for the time of the run."""
     root = logging.getLogger()
+    if parallel.rank():
+        root.setLevel(logging.ERROR)
+        yield
+        return
     before, level = root.handlers[:], root.level
     file = logging.FileHandler(folder / "run.log", encoding="utf-8")
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout), file]
@@ -205,16 +221,7 @@ def prepare(config, dataset) -> Prepared:
             "a (user, item) pair occurs more than once; remove the duplicates or leave "
             "rm_dup_inter at 'latest'."
         )
-    skipped = len(dataset.split.skipped_users)
-    if skipped:
-        logger.warning(
-            f"{skipped} user(s) with fewer than 3 interactions are trained on but not evaluated."
-        )
-    if not len(pairs["test"][0]):
-        raise UserError(
-            f"none of the {dataset.user_num - 1} users has the 3 interactions that leave-one-out "
-            "needs (test, validation, training); is this the right file?"
-        )
+    _report_split(dataset, logger)
     n_candidates = int(config["eval_args"]["mode"]["test"][3:] or 0)
     n_unseen = dataset.item_num - 1 - np.diff(seen.indptr)
     phases = {}
@@ -248,26 +255,61 @@ def prepare(config, dataset) -> Prepared:
     return Prepared(parts["train"], sampler, phases, counts)
 
 
-def _run(config, folder: Path, label: str) -> dict[str, Any]:
+def _report_split(dataset, logger: logging.Logger) -> None:
+    split, n_users = dataset.split, dataset.user_num - 1
+    if len(split.short_users):
+        logger.warning(
+            f"{len(split.short_users)} user(s) with fewer than 3 interactions are trained on but "
+            "not evaluated."
+        )
+    if len(split.untimed_users):
+        logger.warning(
+            f"{len(split.untimed_users)} user(s) have no known timestamp (all 0), so their latest "
+            "interaction is unknown: they are trained on but not evaluated."
+        )
+    if split.tied:
+        logger.info(
+            f"{split.tied} user(s) have several interactions at their latest timestamp; the first "
+            "one in the file is tested."
+        )
+    if len(split.test):
+        return
+    if len(split.untimed_users):
+        raise UserError(
+            "every timestamp is 0, so nobody's latest interaction is known; leave the timestamp "
+            "out of load_col to take the last one in the file as the latest."
+        )
+    raise UserError(
+        f"none of the {n_users} users has the 3 interactions that leave-one-out needs (test, "
+        "validation, training); is this the right file?"
+    )
+
+
+def _run(config, folder: Path, label: str, phases: tuple[str, ...]) -> dict[str, Any]:
     logger = logging.getLogger()
     start = time.perf_counter()
     settings = replayable_settings(config)
-    write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=True, allow_unicode=True))
+    if parallel.rank() == 0:
+        text = yaml.safe_dump(settings, sort_keys=True, allow_unicode=True)
+        write_text(folder / "config.yaml", text)
     init_seed(config["seed"], config["reproducibility"])
     dataset = plugin.load_dataset(config)
     if not dataset.uses_our_split:
         return plugin.run_with_recbole_evaluation(config, dataset, folder)
     prepared = prepare(config, dataset)
+    prepared.phases = {name: prepared.phases[name] for name in phases}
     hashes = {name: phase.candidates.sha256 for name, phase in prepared.phases.items()}
     c = prepared.counts
     logger.info(
         f"{config['model']} on {config['dataset']}: {c['users']} users, {c['items']} items, "
         f"{c['train']} training interactions; {c['test']} users evaluated\n"
-        f"candidates sha256: valid {hashes['valid'][:16]}..., test {hashes['test'][:16]}..."
+        f"candidates sha256: {', '.join(f'{n} {h[:16]}...' for n, h in hashes.items())}"
     )
     init_seed(config["seed"], config["reproducibility"])
     model = plugin.find_model(config["model"])(config, prepared.train).to(config["device"])
     trainer: RunTrainer = trainer_class(plugin.find_trainer(config))(config, model)
+    if parallel.world_size() > 1 and not isinstance(trainer, DMFTrainer):
+        raise UserError(f"{config['model']} trains in one process; leave --nproc out.")
     about = {"model": config["model"], "dataset": config["dataset"], "settings": settings}
     trainer.attach(folder, prepared.phases["valid"], about)
     try:
@@ -279,9 +321,6 @@ def _run(config, folder: Path, label: str) -> dict[str, Any]:
     finally:
         trainer.close()
     metrics = {n: summarise(k, config["metrics"], config["topk"]) for n, k in counts.items()}
-    _write_per_user(
-        folder / "per_user.csv", config, dataset, prepared.phases["test"], counts["test"]
-    )
     result = {
         "format": FORMAT,
         "label": label,
@@ -302,16 +341,21 @@ def _run(config, folder: Path, label: str) -> dict[str, Any]:
         "peak_memory_mb": peak_memory_mb(),
         "device": str(config["device"]),
         "threads": torch.get_num_threads(),
+        "processes": parallel.world_size(),
         "versions": versions(),
         "settings": plugin.model_settings(config),
     }
-    write_text(folder / "result.json", json.dumps(result, indent=2, allow_nan=False))
+    if parallel.rank() == 0:
+        if "test" in phases:
+            test = prepared.phases["test"]
+            _write_per_user(folder / "per_user.csv", config, dataset, test, counts["test"])
+        write_text(folder / "result.json", json.dumps(result, indent=2, allow_nan=False))
     logger.info(result_table(result) + f"\nresults in {folder}")
     return {
         "best_valid_score": metrics["valid"][config["valid_reading"]][result["valid_metric"]],
         "valid_score_bigger": config["valid_metric_bigger"],
         "best_valid_result": metrics["valid"]["sampled"],
-        "test_result": metrics["test"]["sampled"],
+        "test_result": metrics["test"]["sampled"] if "test" in metrics else None,
         "folder": str(folder),
         "result": result,
     }
@@ -367,12 +411,12 @@ def _write_per_user(path: Path, config, dataset, phase: Phase, counts: Counts) -
 
 
 def result_table(result: dict[str, Any]) -> str:
-    """The final table: HR@K and NDCG@K of validation and test in the three readings."""
-    names = list(result["metrics"]["test"]["sampled"])
+    """The final table: HR@K and NDCG@K of all phases in the three readings."""
+    names = list(result["metrics"]["valid"]["sampled"])
     shown = [name.replace("hit@", "HR@").replace("ndcg@", "NDCG@") for name in names]
     rows = [
         [phase, reading, *(result["metrics"][phase][reading][name] for name in names)]
-        for phase in ("valid", "test")
+        for phase in result["metrics"]
         for reading in READINGS
     ]
     table = tabulate(rows, ["", "reading", *shown], floatfmt=".4f", tablefmt="simple")

@@ -9,6 +9,7 @@ import codecs
 import csv
 import io
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,6 @@ from recbole_dmf.errors import UserError
 
 FIELD_TYPES = ("token", "token_seq", "float", "float_seq")
 EXACT_FLOAT = 2.0**53  # integers from here on have no float64 of their own
-NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 
 NEWLINE = b"\n"
 
@@ -75,22 +75,33 @@ def read_inter(
     check_text(path, data, fix)
     if data.endswith((b"\n\n", b"\n\r\n")):  # blank lines at the end hold nothing
         data = data.rstrip(b"\r\n") + b"\n"
-    fields = parse_header(path, data.partition(b"\n")[0].rstrip(b"\r").decode(), separator)
+    body = data.find(NEWLINE) + 1 or len(data)
+    fields = parse_header(path, data[:body].rstrip(b"\r\n").decode(), separator)
     wanted = {user_field: "token", item_field: "token"}
     wanted |= {name: "float" for name in (rating_field, time_field) if name is not None}
     _check_columns(path, fields, wanted)
-    if b"\n" not in data.rstrip(b"\n"):
+    if body == len(data):
         raise UserError(
             f"{path}: a header and no interactions. Write one line per interaction below it."
         )
-    frame = parse_rows(path, data, separator, [field.name for field in fields], wanted, fix, 1)
-    for name in (user_field, item_field):
-        frame[name] = as_strings(frame[name])
+    names, parts, line = [field.name for field in fields], [], 2
+    for start, end in line_blocks(data, body):
+        parts.append(parse_rows(path, data[start:end], separator, names, wanted, fix, line))
+        line += len(parts[-1])
+    del data  # it can be large
+    frame = pd.DataFrame(
+        {
+            name: _as_strings([part[name] for part in parts])
+            if kind == "token"
+            else np.concatenate([part[name].to_numpy() for part in parts])
+            for name, kind in wanted.items()
+        }
+    )
     if rating_field is not None:
         _check_ratings(path, rating_field, frame[rating_field], rating_range)
     if time_field is not None:
         _check_times(path, time_field, frame[time_field])
-    return frame[list(wanted)]
+    return frame
 
 
 def check_separator(separator: str) -> None:
@@ -116,7 +127,7 @@ def read_bytes(path: Path) -> bytes:
         raise UserError(f"{path} is a folder, not a file: name the file inside it.") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}. Check the path and rights.") from None
-    if not data.strip():
+    if not data or data.isspace():
         raise UserError(f"{path} is empty. Write a header line and one line per interaction.")
     return data
 
@@ -132,7 +143,7 @@ def parse_header(path: Path, header: str, separator: str) -> list[Field]:
             f"Set `field_separator: {other!r}`, or let `recbole-dmf check {path.parent} --fix OUT` "
             "write it with the right one."
         )
-    fields = []
+    fields: list[Field] = []
     for number, text in enumerate(texts, 1):
         name, colon, kind = text.partition(":")
         if not colon:
@@ -155,29 +166,35 @@ def parse_header(path: Path, header: str, separator: str) -> list[Field]:
     return fields
 
 
+def line_blocks(data: bytes, start: int = 0) -> Iterator[tuple[int, int]]:
+    """Consecutive (start, end) of whole lines of `data`, some ten MB each."""
+    while start < len(data):
+        end = data.find(NEWLINE, min(start + _BLOCK, len(data) - 1)) + 1 or len(data)
+        yield start, end
+        start = end
+
+
 def count_fields(data: bytes, separator: str) -> np.ndarray:
     """Number of fields in each line of `data`: int32 [lines], 1 for a blank line."""
     counts = []
-    start = 0
-    while start < len(data):
-        end = data.find(b"\n", min(start + _BLOCK, len(data) - 1)) + 1 or len(data)
+    for start, end in line_blocks(data):
         block = np.frombuffer(data, np.uint8, end - start, start)
         starts = np.concatenate([[0], np.flatnonzero(block == ord("\n")) + 1])
         starts = starts[starts < len(block)]
         counts.append(np.add.reduceat(block == ord(separator), starts, dtype=np.int32) + 1)
-        start = end
     return np.concatenate(counts)
 
 
 def read_columns(
-    data: bytes, separator: str, names: list[str], types: dict[str, str], **options
+    data: bytes, separator: str, names: list[str], types: dict[str, str]
 ) -> pd.DataFrame:
     """Parse lines without a header into columns of the given pandas types, with no guessing.
 
     Nothing is taken for a missing value or a quote. `types` chooses the columns to read.
     """
     return pd.read_csv(
-        io.BytesIO(data),
+        io.BytesIO(NEWLINE + data),  # pandas would take U+FEFF off the very first id
+        skiprows=1,
         sep=separator,
         header=None,
         names=names,
@@ -188,7 +205,7 @@ def read_columns(
         skip_blank_lines=False,
         index_col=False,
         float_precision="round_trip",
-        **options,
+        low_memory=False,  # or else category columns of many distinct texts take minutes
     )
 
 
@@ -199,7 +216,6 @@ def parse_rows(
     names: list[str],
     kinds: dict[str, str],
     fix: str = "",
-    skip: int = 0,
     line: int = 1,
 ) -> pd.DataFrame:
     """Parse lines that all have to be good.
@@ -208,7 +224,6 @@ def parse_rows(
         path: for messages, as the remedy `fix` and the number `line` of the first line of `data`.
         names: of all columns.
         kinds: 'token' or 'float' for the columns to read.
-        skip: lines at the start that hold no row.
 
     Returns:
         A row per line: non-empty ids as categoricals of str, finite numbers as float64.
@@ -228,11 +243,10 @@ def parse_rows(
         )
     types = {n: "category" if kind == "token" else "float64" for n, kind in kinds.items()}
     try:
-        frame = read_columns(data, separator, names, types, skiprows=skip)
+        frame = read_columns(data, separator, names, types)
     except (ValueError, OverflowError):  # ParserError is a ValueError
-        frame = read_columns(
-            data, separator, names, dict.fromkeys(kinds, "category"), skiprows=skip
-        )
+        types = {name: "category" if kind == "token" else "str" for name, kind in kinds.items()}
+        frame = read_columns(data, separator, names, types)
     for name, kind in kinds.items():
         column = frame[name]
         if kind == "token":
@@ -246,25 +260,16 @@ def parse_rows(
             row = int(np.argmax(bad))
             value = f"{_clip(str(column.iloc[row]))} is " if kind == "float" else ""
             raise UserError(
-                f"{path}, line {row + line + skip}, column {name}: {value}{wrong_with_it}. "
+                f"{path}, line {row + line}, column {name}: {value}{wrong_with_it}. "
                 f"Correct the value or remove the line. {fix}".rstrip()
             )
     return frame
 
 
-def as_strings(column: pd.Series) -> pd.Series:
-    """A categorical column as an object column whose equal values share one str."""
-    values = column.cat.categories.to_numpy(dtype=object)[column.cat.codes.to_numpy()]
-    return pd.Series(values, index=column.index, name=column.name, dtype=object)
-
-
-def bad_numbers(column: pd.Series) -> np.ndarray:
-    """Which values of a categorical column of texts are no finite number: bool [rows]."""
-    bad = [
-        NUMBER.fullmatch(text) is None or not np.isfinite(float(text))
-        for text in column.cat.categories
-    ]
-    return np.array(bad, dtype=bool)[column.cat.codes.to_numpy()]
+def bad_numbers(texts: pd.Series) -> np.ndarray:
+    """Which of the texts are no finite number: bool [rows]."""
+    values = pd.to_numeric(texts.astype(object), errors="coerce")
+    return ~np.isfinite(np.asarray(values, dtype=np.float64))
 
 
 def _clip(text: str) -> str:
@@ -294,15 +299,14 @@ def check_text(path: Path | str, data: bytes, fix: str = "", line: int = 1) -> N
             f"{at(offset)}: a NUL byte. The file is damaged or not a text file; "
             f"write it again, or leave that line out. {fix}".rstrip()
         )
-    if (offset := invalid_utf8(data)) is not None:
+    if (bad := invalid_utf8(data)) is not None:
         raise UserError(
-            f"{at(offset)}: byte {data[offset]:#04x} is not valid UTF-8, "
+            f"{at(bad)}: byte {data[bad]:#04x} is not valid UTF-8, "
             f"perhaps Latin-1. Save the file as UTF-8. {fix}".rstrip()
         )
-    if data.count(b"\r") != data.count(b"\r\n"):
-        offset = re.search(rb"\r(?!\n)", data).start()
+    if lone := re.search(rb"\r(?!\n)", data) if b"\r" in data else None:
         raise UserError(
-            f"{at(offset)}: a carriage return that is not part of a line end. "
+            f"{at(lone.start())}: a carriage return that is not part of a line end. "
             f"End lines with a line feed. {fix}".rstrip()
         )
 
@@ -319,6 +323,16 @@ def invalid_utf8(data: bytes) -> int | None:
         except UnicodeDecodeError as error:
             return start - held + error.start
     return None
+
+
+def _as_strings(columns: list[pd.Series]) -> np.ndarray:
+    """Categorical columns one after the other: object [rows], one str for equal ids."""
+    known: dict[str, str] = {}
+    parts = []
+    for column in columns:
+        texts = [known.setdefault(text, text) for text in column.cat.categories]
+        parts.append(np.array(texts, dtype=object)[column.cat.codes.to_numpy()])
+    return np.concatenate(parts)
 
 
 def _check_columns(path: Path, fields: list[Field], wanted: dict[str, str]) -> None:

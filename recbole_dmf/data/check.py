@@ -11,7 +11,6 @@ from recbole_dmf.data.lenient import (
     SEVERITIES,
     Finding,
     Table,
-    numbers,
     read_lenient,
     repeated,
 )
@@ -43,7 +42,7 @@ def check_folder(
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder. Name the folder that holds the atomic files.")
     name = folder.resolve().name
-    findings = []
+    findings: list[Finding] = []
     if properties is None:
         properties, findings = read_properties(folder / f"{name}.yaml")
     findings += check_options(f"{name}.yaml", properties, known_options)
@@ -88,7 +87,7 @@ def _check_interactions(
     if columns["rating"] in present:
         findings += _check_ratings(path.name, table, columns["rating"], properties)
     if columns["time"] in present:
-        times = numbers(table.columns[columns["time"]])
+        times = table.columns[columns["time"]].to_numpy()
         findings += _check_times(path.name, table.lines, columns["time"], times)
     for role in ("user", "item"):
         findings += _check_ids(path.name, table, columns[role])
@@ -103,7 +102,7 @@ def _check_interactions(
 
 
 def _check_ratings(file: str, table: Table, name: str, properties: dict) -> list[Finding]:
-    values = numbers(table.columns[name])
+    values = table.columns[name].to_numpy()
     remedy = "Shift or correct the ratings; 0 stands for `no interaction`."
     zero = repeated("error", file, table.lines[values <= 0], name, "a rating of 0 or less", remedy)
     top = properties.get("max_rating")
@@ -283,7 +282,8 @@ def main_check(argv: list[str], known_options: set[str] | None = None) -> int:
     parser.add_argument("--properties", type=Path, help="settings to use instead of <name>.yaml")
     parser.add_argument("--fix", type=Path, metavar="OUT", help="write a mended copy to OUT")
     arguments = parser.parse_args(argv)
-    properties, findings = None, []
+    properties = None
+    findings: list[Finding] = []
     if arguments.properties is not None:
         if not arguments.properties.is_file():
             raise UserError(f"--properties={arguments.properties}: no such file.")

@@ -197,10 +197,11 @@ def main_convert(argv: list[str]) -> int:
         UserError: what is wrong with the source or the options; then nothing is written.
     """
     options = _parser().parse_intermixed_args(argv)
-    *format_, source, out = [None, None, *options.arguments][-3:]
     if len(options.arguments) not in (2, 3):
-        raise UserError("name a source and a folder to write: recbole-dmf convert SOURCE OUT")
-    source, out, format_ = Path(source), Path(out), format_[0] or sources.detect(Path(source))
+        raise UserError("name a source and a folder to write: recbole-dmf convert SOURCE OUT.")
+    *given, source_name, out_name = options.arguments
+    source, out = Path(source_name), Path(out_name)
+    format_ = given[0] if given else sources.detect(source)
     if format_ not in sources.FORMATS:
         raise UserError(f"unknown format {format_!r}; known are {', '.join(sources.FORMATS)}.")
     for name in ("user", "item", "rating", "timestamp", "timestamp_format", "columns"):

@@ -37,8 +37,8 @@ def _csr_tensor(crow: torch.Tensor, col: torch.Tensor, value: torch.Tensor, size
 
 def _torch_csr(matrix: sp.csr_matrix) -> torch.Tensor:
     # 32-bit indices are what MKL and cuSPARSE work on; scipy picks them up to 2^31 entries.
-    parts = (torch.from_numpy(a) for a in (matrix.indptr, matrix.indices, matrix.data))
-    return _csr_tensor(*parts, size=matrix.shape)
+    crow, col, value = map(torch.from_numpy, (matrix.indptr, matrix.indices, matrix.data))
+    return _csr_tensor(crow, col, value, matrix.shape)
 
 
 class _SparseMatmul(torch.autograd.Function):
@@ -67,9 +67,9 @@ class SparseInput:
 
     def __init__(self, matrix: sp.csr_matrix, device: torch.device, dtype=torch.float32):
         numpy_dtype = {torch.float32: np.float32, torch.float64: np.float64}[dtype]
-        self.matrix = matrix.astype(numpy_dtype)
+        self.matrix: sp.csr_matrix = matrix.astype(numpy_dtype)
         self.device = torch.device(device)
-        transposed = self.matrix.T.tocsr()
+        transposed = sp.csr_matrix(self.matrix.T)
         self._all = _torch_csr(self.matrix).to(device)
         self._all_transposed = _torch_csr(transposed).to(device)
 

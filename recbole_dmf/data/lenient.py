@@ -11,7 +11,6 @@ import pandas as pd
 
 from recbole_dmf.data.atomic import (
     FIELD_TYPES,
-    NUMBER,
     Field,
     bad_numbers,
     count_fields,
@@ -49,7 +48,7 @@ class Finding:
 class Table:
     """The readable rows of an atomic file.
 
-    columns: each column's texts as a categorical, under its name in the header.
+    columns: by name, numbers that were asked for as float64, all else as categoricals of str.
     lines: int64 [rows], each row's line in the file.
     n_lines: the lines below the header, with those that cannot be read.
     """
@@ -109,7 +108,12 @@ def read_lenient(
 
     names = [field.name for field in fields]
     positions = [str(number) for number in range(len(names))]  # names may occur twice
-    columns = read_columns(body, used, positions, dict.fromkeys(positions, "category"))
+    floats = {
+        names.index(name) for name, kind in types.items() if kind == "float" and name in names
+    }
+    columns = read_columns(
+        body, used, positions, {p: "str" if int(p) in floats else "category" for p in positions}
+    )
     kept = [names.index(name) for name in dict.fromkeys(names)]
     columns = columns.iloc[:, kept].set_axis([names[number] for number in kept], axis=1)
     table = Table([fields[number] for number in kept], columns, lines, n_lines)
@@ -127,8 +131,8 @@ def _as_utf8(file: str, data: bytes) -> tuple[bytes, list[Finding]]:
         findings.append(Finding("error", file, 1, None, message, "Save it as UTF-8 without BOM."))
         data = data[len(codecs.BOM_UTF8) :]
     n_lines, n_pairs, n_returns = data.count(b"\n"), data.count(b"\r\n"), data.count(b"\r")
-    if n_returns > n_pairs:
-        line = data.count(b"\n", 0, re.search(rb"\r(?!\n)", data).start()) + 1
+    if lone := re.search(rb"\r(?!\n)", data) if n_returns else None:
+        line = data.count(b"\n", 0, lone.start()) + 1
         message = "carriage returns that are not part of a line end"
         findings.append(Finding("error", file, line, None, message, "End lines with line feeds."))
     elif 0 < n_pairs < n_lines:
@@ -170,7 +174,7 @@ def _read_header(
     kinds = f"Write `name:type` with type one of {', '.join(FIELD_TYPES)}."
     if not any(":" in text for text in texts):
         error("the header has no types, or there is no header", kinds)
-    fields = []
+    fields: list[Field] = []
     for text in texts:
         name, colon, kind = text.partition(":")
         must = types.get(name)
@@ -230,6 +234,7 @@ def _drop_bad_values(
         column = table.columns[name]
         if kind == "float":
             bad = bad_numbers(column)
+            table.columns[name] = column.where(~bad, "nan").astype("float64")
             message = "not a finite number"
         else:
             bad = (column == "").to_numpy()
@@ -244,13 +249,3 @@ def _drop_bad_values(
         return None, findings
     columns = table.columns if good.all() else table.columns[good].reset_index(drop=True)
     return Table(table.fields, columns, table.lines[good], table.n_lines), findings
-
-
-def numbers(column: pd.Series) -> np.ndarray:
-    """float64 [rows] of a categorical column of texts that are all numbers."""
-    values = np.array([_number(text) for text in column.cat.categories], dtype=np.float64)
-    return values[column.cat.codes.to_numpy()]
-
-
-def _number(text: str) -> float:
-    return float(text) if NUMBER.fullmatch(text) else np.nan  # of rows that were left out

@@ -3,13 +3,10 @@
 import shutil
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
-from recbole_dmf.data.lenient import Table, numbers, read_lenient
+from recbole_dmf.data.lenient import Table, read_lenient
 from recbole_dmf.data.settings import column_names, read_properties, separator_of
 from recbole_dmf.data.summary import in_seconds, keep_latest
-from recbole_dmf.data.writer import number_text, write_table
+from recbole_dmf.data.writer import write_table
 from recbole_dmf.errors import UserError
 
 
@@ -43,7 +40,8 @@ def fix_folder(folder: Path, out: Path, properties: dict | None = None) -> list[
         properties, _ = read_properties(folder / f"{old}.yaml")
     columns, _ = column_names(properties)
     separator, _ = separator_of(properties)
-    changes, tables, copies = [], {}, {}
+    changes: list[str] = []
+    tables, copies = {}, {}
     for path in sorted(path for path in folder.iterdir() if path.is_file()):
         name = path.name
         target = out / (new + name[len(old) :] if name.startswith(f"{old}.") else name)
@@ -74,7 +72,7 @@ def _mended(path: Path, columns: dict[str, str], separator: str) -> tuple[Table,
     changes = [f"{found.message} (line {found.line})" for found in findings]
     if left_out := table.n_lines - len(table.lines):
         changes.append(f"{left_out} of {table.n_lines} lines left out")
-    for name in table.columns:
+    for name in table.columns.columns[table.columns.dtypes == "category"]:
         texts = table.columns[name].cat.categories
         if texts.str.contains(separator, regex=False).any():
             changes.append(f"{name}: {separator!r} inside of texts became a space")
@@ -87,21 +85,16 @@ def _mended(path: Path, columns: dict[str, str], separator: str) -> tuple[Table,
 
 
 def _mend_interactions(table: Table, columns: dict[str, str]) -> tuple[Table, list[str]]:
-    changes, times, frame = [], None, table.columns
+    changes: list[str] = []
+    times, frame = None, table.columns
     name = columns["time"]
     if name in frame:
-        times, changes = in_seconds(numbers(frame[name]))
+        times, changes = in_seconds(frame[name].to_numpy())
         if changes:
-            frame[name] = _as_texts(times)
+            frame[name] = times
     users, items = (frame[columns[role]].cat.codes.to_numpy() for role in ("user", "item"))
     keep = keep_latest(users, items, times)
     if not keep.all():
         changes.append(f"{(~keep).sum()} duplicated (user, item) pairs left out, the latest kept")
         frame = frame[keep].reset_index(drop=True)
     return Table(table.fields, frame, table.lines[keep], table.n_lines), changes
-
-
-def _as_texts(values: np.ndarray) -> pd.Series:
-    codes, distinct = pd.factorize(values)
-    texts = pd.Series([number_text(value) for value in distinct], dtype=object)
-    return pd.Series(pd.Categorical.from_codes(codes, texts))

@@ -2,13 +2,14 @@
 
 import codecs
 import gzip
+import io
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 import pandas as pd
@@ -31,7 +32,7 @@ class Member:
 
     place: str
     size: int | None
-    open: Callable[[], BinaryIO]
+    open: Callable[[], IO[bytes]]
 
 
 @dataclass(frozen=True)
@@ -100,12 +101,12 @@ def _stem(name: str) -> str:
 
 def _file(path: Path) -> Member:
     if path.suffix == ".gz":
-        return Member(str(path), None, lambda: gzip.open(path))
+        return Member(str(path), None, lambda: gzip.open(path, "rb"))  # type: ignore[arg-type,return-value]
     return Member(str(path), path.stat().st_size, lambda: path.open("rb"))
 
 
 def _zipped(source: Path, info: zipfile.ZipInfo) -> Member:
-    def opened() -> BinaryIO:
+    def opened() -> IO[bytes]:
         if info.file_size > MAX_RATIO * info.compress_size + FREE_SIZE:
             raise UserError(
                 f"{source}: {info.filename} claims to unpack to {info.file_size >> 20} MB from "
@@ -117,7 +118,7 @@ def _zipped(source: Path, info: zipfile.ZipInfo) -> Member:
 
 
 @contextmanager
-def reading(member: Member) -> Iterator[BinaryIO]:
+def reading(member: Member) -> Iterator[IO[bytes]]:
     """The open stream; whatever is wrong with the file or archive becomes a UserError."""
     try:
         with member.open() as stream:
@@ -161,6 +162,30 @@ def blocks(member: Member) -> Iterator[tuple[int, bytes]]:
         raise UserError(f"{member.place} is empty. Download it again.")
 
 
+class _Joined(io.RawIOBase):
+    """The blocks of a member as one stream of bytes."""
+
+    def __init__(self, member: Member) -> None:
+        self._blocks = blocks(member)
+        self._left = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        if not self._left:
+            self._left = memoryview(next(self._blocks, (0, b""))[1])
+        size = min(len(buffer), len(self._left))
+        buffer[:size] = self._left[:size]
+        self._left = self._left[size:]
+        return size
+
+
+def stream(member: Member) -> io.BufferedReader:
+    """The lines of a text file as `blocks` gives them, as one stream."""
+    return io.BufferedReader(_Joined(member), 1 << 20)
+
+
 def _check_size(member: Member, done: int) -> None:
     if member.size is None and done > MAX_RATIO * Path(member.place).stat().st_size + FREE_SIZE:
         raise UserError(f"{member.place} unpacks to over {done >> 20} MB: this is no rating data.")
@@ -180,7 +205,9 @@ class Gatherer:
 
     def __init__(self) -> None:
         self._ids: tuple[dict[str, int], dict[str, int]] = ({}, {})
-        self._parts: list[tuple[np.ndarray | None, ...]] = []
+        self._codes: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+        self._ratings: list[np.ndarray] = []
+        self._times: list[np.ndarray] = []
 
     def add(
         self,
@@ -216,22 +243,24 @@ class Gatherer:
                 f"{place(row)}: rating {ratings[row]:g}, but 0 stands for `no interaction`. "
                 "Shift the ratings above 0, or leave the row or the rating column out."
             )
-        self._parts.append((*coded, ratings, times))
+        for codes, parts in zip(coded, self._codes, strict=True):
+            parts.append(codes)
+        if ratings is not None:
+            self._ratings.append(ratings)
+        if times is not None:
+            self._times.append(times)
 
     def result(self, place: str) -> Interactions:
         """All rows so far; UserError where there are none."""
-        if not sum(len(part[0]) for part in self._parts):
+        if not any(len(codes) for codes in self._codes[0]):
             raise UserError(f"{place}: no interactions. Download it again or name another file.")
-        columns = [
-            None if parts[0] is None else np.concatenate(parts)
-            for parts in zip(*self._parts, strict=True)
-        ]
-        self._parts.clear()
         users, items = (
-            pd.Categorical.from_codes(codes, pd.Index(list(ids), dtype=object))
-            for codes, ids in zip(columns[:2], self._ids, strict=True)
+            pd.Categorical.from_codes(np.concatenate(parts), pd.Index(list(ids), dtype=object))
+            for parts, ids in zip(self._codes, self._ids, strict=True)
         )
-        return Interactions(users, items, columns[2], columns[3])
+        ratings = np.concatenate(self._ratings) if self._ratings else None
+        times = np.concatenate(self._times) if self._times else None
+        return Interactions(users, items, ratings, times)
 
 
 def _coded(

@@ -33,7 +33,9 @@ def read_properties(path: Path) -> tuple[dict, list[Finding]]:
 
 def check_options(file: str, properties: dict, known: set[str] | None) -> Iterator[Finding]:
     """An error for each option that is not among the `known` ones; None checks nothing."""
-    for option in [] if known is None else properties:
+    if known is None:
+        return
+    for option in properties:
         if option not in known:
             near = difflib.get_close_matches(str(option), known, n=1)
             remedy = f"Did you mean {near[0]}?" if near else "Remove it."
@@ -48,7 +50,8 @@ def column_names(properties: dict) -> tuple[dict[str, str], list[Finding]]:
         "rating": ("RATING_FIELD", "rating"),
         "time": ("TIME_FIELD", "timestamp"),
     }
-    columns, findings = {}, []
+    columns: dict[str, str] = {}
+    findings = []
     for role, (option, default) in options.items():
         value = properties.get(option) or default
         if not isinstance(value, str) or value in columns.values():

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def detect(source: Path) -> str:
             return "amazon"
         if suffix == ".csv":
             first = _first_line(member).split(",")
-            if "parent_asin" in first or _amazon_columns(member, [first]):
+            if "parent_asin" in first or _amazon_columns([first]):
                 return "amazon"
         if suffix in (".csv", ".tsv", ".txt", ".parquet"):
             return "table"
@@ -74,10 +74,9 @@ def read_lines(
 
     Args:
         separator: between fields, `::` or a single character.
-        names: of the columns, those in `COLUMNS` are read.
+        names: of the columns, with all of `COLUMNS` among them; other ones are not read.
         header: the first line, where there has to be one.
     """
-    kinds = {name: KINDS[name] for name in names if name in KINDS}
     gatherer = Gatherer()
     for line, data in blocks(member):
         check_text(member.place, data, line=line)
@@ -94,14 +93,13 @@ def read_lines(
         if separator == "::":
             data = data.replace(b"::", b"\t")
         one = "\t" if separator == "::" else separator
-        frame = parse_rows(member.place, data, one, list(names), kinds, line=line)
-        gatherer.add(
-            frame["user_id"],
-            frame["item_id"],
-            frame["rating"].to_numpy() if "rating" in kinds else None,
-            frame["timestamp"].to_numpy() if "timestamp" in kinds else None,
-            lambda row, line=line: f"{member.place}, line {row + line}",
-        )
+        frame = parse_rows(member.place, data, one, list(names), KINDS, line=line)
+
+        def place(row: int, line: int = line) -> str:
+            return f"{member.place}, line {row + line}"
+
+        ratings, times = frame["rating"].to_numpy(), frame["timestamp"].to_numpy()
+        gatherer.add(frame["user_id"], frame["item_id"], ratings, times, place)
     return gatherer.result(member.place)
 
 
@@ -134,9 +132,10 @@ def movielens(source: Path) -> Source:
 def _records(member: Member, name: str, n_fields: int) -> Iterator[list[str]]:
     """The fields of each line of a small side file."""
     text = whole_text(member)
+    rows: Iterable[list[str]]
     separators = {"u.item": "|", "u.user": "|", "movies.dat": "::", "users.dat": "::"}
     if name in separators:
-        rows = (line.split(separators[name]) for line in text.splitlines() if line)
+        rows = [line.split(separators[name]) for line in text.splitlines() if line]
     else:
         rows = csv.reader(io.StringIO(text))
     try:
@@ -199,14 +198,14 @@ def amazon(source: Path) -> Source:
             )
         return Source(read_lines(member, ",", names, first))
     sample = next(blocks(member))[1].decode("utf-8", "replace").splitlines()[:1000]
-    names = _amazon_columns(member, [line.split(",") for line in sample])
-    if names is None:
+    order = _amazon_columns([line.split(",") for line in sample])
+    if order is None:
         raise UserError(
             f"{member.place}, line 1: {first[:80]!r} is not `user,item,rating,timestamp` (2014), "
             "`item,user,rating,timestamp` (2018) nor a header (2023). Convert it as a table: "
             "`recbole-dmf convert table ... --columns=user,item,rating,timestamp --user=user ...`."
         )
-    return Source(read_lines(member, ",", names))
+    return Source(read_lines(member, ",", order))
 
 
 def _first_line(member: Member) -> str:
@@ -214,7 +213,7 @@ def _first_line(member: Member) -> str:
     return data.partition(b"\n")[0].decode("utf-8", "replace").strip()
 
 
-def _amazon_columns(member: Member, rows: list[list[str]]) -> tuple[str, ...] | None:
+def _amazon_columns(rows: list[list[str]]) -> tuple[str, ...] | None:
     """The order of the columns: product codes have ten characters, users 12 or more, mostly."""
     rows = [row for row in rows if len(row) == 4]
     products = [sum(len(row[column]) == 10 for row in rows) for column in (0, 1)]
@@ -271,7 +270,7 @@ def _review_keys(review: dict) -> tuple[str, ...]:
     raise KeyError
 
 
-def _floats(values: Sequence, place, role: str) -> np.ndarray:
+def _floats(values: Sequence, place: Callable[[int], str], role: str) -> np.ndarray:
     try:
         return np.array(values, dtype=np.float64)
     except (ValueError, TypeError, OverflowError):

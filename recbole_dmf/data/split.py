@@ -12,17 +12,22 @@ MIN_INTERACTIONS = 3  # one each for test, validation and training
 
 @dataclass(frozen=True)
 class Split:
-    """Row numbers of the interactions of each part, ascending, and the users left out.
+    """Row numbers of the interactions of each part, ascending, and the users not evaluated.
 
     Attributes:
         train, valid, test: int64 row numbers into the interactions given to `leave_one_out`.
-        skipped_users: ids of users with fewer than three interactions; all theirs are in `train`.
+        short_users: ids of users with fewer than three interactions; all theirs are in `train`.
+        untimed_users: ids of users all of whose timestamps are 0, which means unknown; all their
+            interactions are in `train`.
+        tied: number of evaluated users with several interactions at their latest timestamp.
     """
 
     train: Indices
     valid: Indices
     test: Indices
-    skipped_users: Indices
+    short_users: Indices
+    untimed_users: Indices
+    tied: int
 
 
 def drop_duplicates(user: NDArray, item: NDArray, timestamp: NDArray | None) -> Indices:
@@ -48,7 +53,8 @@ def leave_one_out(user: NDArray, timestamp: NDArray | None, seed: int) -> Split:
     """Latest interaction of each user for test, one random other one for validation.
 
     Test is the row with the greatest timestamp, the first in file order among equals; without
-    timestamps it is the last row in file order. Sec. 4.1.
+    timestamps it is the last row in file order. Sec. 4.1. Users whose latest timestamp is 0, that
+    is unknown, have no latest interaction and are left out of test and validation.
 
     Args:
         user: int [n_rows], one row per distinct (user, item) pair.
@@ -62,7 +68,15 @@ def leave_one_out(user: NDArray, timestamp: NDArray | None, seed: int) -> Split:
     sorted_user = user[order]
     starts = np.flatnonzero(np.concatenate([[True], np.diff(sorted_user) != 0])[:n_rows])
     counts = np.diff(np.append(starts, n_rows))
-    kept = counts >= MIN_INTERACTIONS
+    long = counts >= MIN_INTERACTIONS
+    timed = np.ones(len(starts), dtype=bool)
+    tied = 0
+    if timestamp is not None:
+        latest = np.asarray(timestamp)[order]
+        timed = latest[starts] != 0
+        second = latest[np.minimum(starts + 1, n_rows - 1)]
+        tied = int((long & timed & (second == latest[starts])).sum())
+    kept = long & timed
     test = order[starts[kept]]
     generator = np.random.default_rng([seed, 0x5A11])
     other = 1 + generator.integers(0, counts[kept] - 1)  # the test row is at offset 0
@@ -73,5 +87,7 @@ def leave_one_out(user: NDArray, timestamp: NDArray | None, seed: int) -> Split:
         train=rows[in_train],
         valid=np.sort(valid),
         test=np.sort(test),
-        skipped_users=sorted_user[starts[~kept]].astype(np.int64),
+        short_users=sorted_user[starts[~long]].astype(np.int64),
+        untimed_users=sorted_user[starts[long & ~timed]].astype(np.int64),
+        tied=tied,
     )

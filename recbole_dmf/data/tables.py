@@ -1,7 +1,7 @@
 """Interactions from tables with named columns: CSV, TSV, Parquet and data frames."""
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from recbole_dmf.data.atomic import bad_numbers
-from recbole_dmf.data.lenient import SEPARATORS, numbers
-from recbole_dmf.data.raw import Gatherer, Interactions, Member, as_texts, blocks, members, reading
+from recbole_dmf.data.lenient import SEPARATORS
+from recbole_dmf.data.raw import Gatherer, Interactions, Member, as_texts, blocks, members, stream
 from recbole_dmf.errors import UserError
 
-ROWS = 1_000_000
+ROWS = 250_000
 UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 
 
@@ -54,30 +54,52 @@ def table(source: Path, columns: Columns) -> Interactions:
         return from_frame(_parquet(source), columns, str(source))
     first = next(blocks(member))[1].partition(b"\n")[0].decode("utf-8", "replace")
     separator = max(SEPARATORS, key=first.count)
-    names = list(columns.all) if columns.all else next(csv.reader([first], delimiter=separator))
-    _check_names([name.strip("\r") for name in names], columns, member.place)
+    try:
+        fields = next(csv.reader([first.strip("\r")], delimiter=separator))
+    except csv.Error as error:
+        raise UserError(f"{member.place}, line 1: not a table: {error}.") from None
+    names = list(columns.all) if columns.all else fields
+    _check_names(names, columns, member.place)
+    if len(fields) != len(names):
+        raise UserError(
+            f"{member.place}, line 1: {len(fields)} fields, but --columns names {len(names)}. "
+            "Name every column of the file."
+        )
     gatherer, start = Gatherer(), 0
-    with reading(member) as stream:
-        for frame in _chunks(stream, member, separator, columns):
-            gatherer.add(*_parts(frame, columns, _place(member.place, start)))
-            start += len(frame)
+    for frame in _chunks(member, separator, names, columns):
+        gatherer.add(*_parts(frame, columns, _place(member.place, start)))
+        start += len(frame)
     return gatherer.result(member.place)
 
 
-def _chunks(stream, member: Member, separator: str, columns: Columns):
+def _chunks(
+    member: Member, separator: str, names: list[str], columns: Columns
+) -> Iterator[pd.DataFrame]:
+    """The used columns as texts, ids as categoricals.
+
+    All columns are parsed, and a header as if it were a row: only then does the C parser notice
+    every line that is longer than the first one.
+    """
+    used = {names.index(name): name for name in columns.used}
+    ids = {names.index(name) for name in (columns.user, columns.item)}
+    skip = 0 if columns.all else 1
     try:
-        yield from pd.read_csv(
-            stream,
-            sep=separator,
-            names=list(columns.all) if columns.all else None,
-            header=None if columns.all else 0,
-            usecols=columns.used,
-            dtype=dict.fromkeys(columns.used, "category"),
-            na_filter=False,
-            index_col=False,
-            encoding="utf-8-sig",
-            chunksize=ROWS,
-        )
+        with stream(member) as file:
+            for frame in pd.read_csv(
+                file,
+                sep=separator,
+                names=list(range(len(names))),
+                header=None,
+                dtype={k: "category" if k in ids else "str" for k in range(len(names))},
+                na_filter=False,
+                index_col=False,
+                chunksize=ROWS,
+                low_memory=False,
+            ):
+                frame = frame[list(used)].rename(columns=used).iloc[skip:]
+                skip = 0
+                if len(frame):
+                    yield frame
     except UnicodeDecodeError as error:
         raise UserError(
             f"{member.place}: byte {error.object[error.start]:#04x} is not valid UTF-8. "
@@ -94,7 +116,8 @@ def _parquet(source: Path) -> pd.DataFrame:
         return pd.read_parquet(source)
     except ImportError:
         raise UserError(
-            f"{source}: reading Parquet needs pyarrow. Run `pip install pyarrow`, "
+            f"{source}: reading Parquet needs pyarrow. Run `pip install 'pyarrow<22'` "
+            "(newer ones need numpy 2, which RecBole does not work with), "
             "or save the table as CSV."
         ) from None
     except Exception as error:  # pyarrow has many exception types of its own
@@ -157,17 +180,18 @@ def _ids(column: pd.Series, place: Callable[[int], str], role: str) -> pd.Series
 
 
 def _numbers(column: pd.Series, place: Callable[[int], str], role: str) -> np.ndarray:
-    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
-        return column.to_numpy(dtype=np.float64, na_value=np.nan)
-    texts = column.astype(str).astype("category")
-    if (bad := bad_numbers(texts)).any():
-        row = int(np.argmax(bad))
-        remedy = "Correct or remove it."
-        if role == "timestamp":
-            remedy = "Say how it is written, for instance --timestamp-format=%Y-%m-%d."
-        value = str(texts.iloc[row])[:60]
-        raise UserError(f"{place(row)}: the {role} {value!r} is not a finite number. {remedy}")
-    return numbers(texts)
+    try:
+        if pd.api.types.is_numeric_dtype(column.dtype):
+            return column.to_numpy(dtype=np.float64, na_value=np.nan)
+        return column.to_numpy(dtype=object).astype(np.float64)
+    except (ValueError, TypeError, OverflowError):
+        texts = column.astype(str)
+    row = int(np.argmax(bad_numbers(texts)))
+    remedy = "Correct or remove it."
+    if role == "timestamp":
+        remedy = "Say how it is written, for instance --timestamp-format=%Y-%m-%d."
+    value = str(texts.iloc[row])[:60]
+    raise UserError(f"{place(row)}: the {role} {value!r} is not a finite number. {remedy}")
 
 
 def _times(column: pd.Series, style: str | None, place: Callable[[int], str]) -> np.ndarray:

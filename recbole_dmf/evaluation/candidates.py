@@ -36,7 +36,8 @@ def candidates_from(user: NDArray, target: NDArray, items: NDArray) -> Candidate
     for array in arrays:
         digest.update(np.array(array.shape, dtype="<i8").tobytes())
         digest.update(array.tobytes())
-    return Candidates(*arrays, sha256=digest.hexdigest())
+    user, target, items = arrays
+    return Candidates(user, target, items, digest.hexdigest())
 
 
 def draw_candidates(

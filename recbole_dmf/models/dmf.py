@@ -1,5 +1,8 @@
 """Deep Matrix Factorization, Xue et al., IJCAI 2017, in the paper's order."""
 
+from collections.abc import Callable
+from itertools import pairwise
+
 import torch
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import InputType
@@ -17,7 +20,10 @@ from recbole_dmf.models.losses import (
     squared_loss,
 )
 
-ACTIVATIONS = {"relu": torch.relu, "linear": nn.Identity()}  # Eq. (6)
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu,
+    "linear": nn.Identity(),
+}  # Eq. (6)
 SIMILARITIES = ("cosine", "scaled_cosine", "dot")
 INITS = ("normal", "xavier")
 NORM_EPSILON = 1e-12
@@ -46,9 +52,7 @@ class Tower(nn.Module):
         self.first_activation = ACTIVATIONS[first_layer_activation]
         self.output_activation = ACTIVATIONS[output_activation]
         self.weight = nn.Parameter(torch.empty(n_columns, layers[0]))
-        self.hidden = nn.ModuleList(
-            nn.Linear(n_in, n_out) for n_in, n_out in zip(layers[:-1], layers[1:], strict=True)
-        )
+        self.hidden = nn.ModuleList(nn.Linear(n_in, n_out) for n_in, n_out in pairwise(layers))
         for parameter in self.parameters():
             if init == "normal":
                 nn.init.normal_(parameter, 0.0, 0.01)  # Sec. 4.1
@@ -84,17 +88,14 @@ def unit_vectors(h: Tensor) -> Tensor:
     return h / h.norm(dim=-1, keepdim=True).clamp(min=NORM_EPSILON)
 
 
-class DMF(GeneralRecommender):
-    """DMF over RecBole's data set and sampler abstractions.
+class TwoTowerModel(GeneralRecommender):
+    """What DMF and LFM share: the similarity of two latent vectors, the losses and the scores.
 
-    The options and their sources are in `properties/model/DMF.yaml`.
-
-    Args:
-        config: RecBole's Config.
-        dataset: RecBole's Dataset of the training interactions; Y holds these alone.
+    A subclass builds its two sides in `__init__` and defines `encode_users`, `encode_items` (all
+    of them, normalised, where no ids are given) and `forward`.
 
     Raises:
-        UserError: an option has a value that DMF cannot work with.
+        UserError: an option has a value that cannot be worked with.
     """
 
     input_type = InputType.POINTWISE
@@ -103,23 +104,12 @@ class DMF(GeneralRecommender):
         super().__init__(config, dataset)
         self.LABEL = config["LABEL_FIELD"]
         self.RATING = config["RATING_FIELD"]
-        self.loss_type = _choice(config, "loss_type", LOSSES)
-        self.similarity = _choice(config, "similarity", SIMILARITIES)
+        self.loss_type = choice(config, "loss_type", LOSSES)
+        self.similarity = choice(config, "similarity", SIMILARITIES)
         self.mu = config["mu"]
-        self.target_masking = config["target_masking"]
-        self.uses_ratings = _choice(config, "interaction_matrix", MATRICES) == "rating"
-        user_layers, item_layers = _layers(config, "user_layers"), _layers(config, "item_layers")
-        if user_layers[-1] != item_layers[-1]:
-            raise UserError(
-                f"user_layers {user_layers} and item_layers {item_layers} end in different widths; "
-                "the cosine needs the same number of factors on both sides: "
-                "make the last numbers equal."
-            )
         if not 0 < self.mu < 0.5:
             raise UserError(f"mu is {self.mu}; it must lie between 0 and 0.5 (the paper: 1e-6).")
-
         feat = dataset.inter_feat
-        user, item = feat[self.USER_ID].numpy(), feat[self.ITEM_ID].numpy()
         rating = feat[self.RATING].numpy() if self.RATING in feat.columns else None
         self.max_rating = float(config["max_rating"] or 1.0) if rating is not None else 1.0
         if rating is not None and len(rating) and rating.max() > self.max_rating:
@@ -127,30 +117,10 @@ class DMF(GeneralRecommender):
                 f"max_rating is {self.max_rating:g} but the data hold a rating of "
                 f"{rating.max():g}; correct `max_rating` or the ratings."
             )
-        y = interaction_matrix(
-            user, item, rating if self.uses_ratings else None, (self.n_users, self.n_items)
-        )  # Eq. (1), (2)
-        self.input_of_users = SparseInput(y, self.device)
-        self.input_of_items = SparseInput(y.T.tocsr(), self.device)
-
-        activations = (
-            _choice(config, "first_layer_activation", ACTIVATIONS),
-            _choice(config, "output_activation", ACTIVATIONS),
-        )
-        init = _choice(config, "init", INITS)
-        self.user_tower = Tower(self.n_items, user_layers, *activations, init)
-        self.item_tower = Tower(self.n_users, item_layers, *activations, init)
         if self.similarity == "scaled_cosine":
             self.log_scale = nn.Parameter(torch.tensor(SCALE_START).log())
             self.offset = nn.Parameter(torch.tensor(OFFSET_START))
         self._vectors: tuple[Tensor, Tensor] | None = None
-
-    def double(self):
-        """The same model in float64, inputs included."""
-        for name in ("input_of_users", "input_of_items"):
-            rows = getattr(self, name)
-            setattr(self, name, SparseInput(rows.matrix, rows.device, torch.float64))
-        return super().double()
 
     def train(self, mode: bool = True):
         self._vectors = None
@@ -163,6 +133,108 @@ class DMF(GeneralRecommender):
     def normalise(self, h: Tensor) -> Tensor:
         """Latent vectors of which the inner product is the similarity, [n, factors]."""
         return h if self.similarity == "dot" else unit_vectors(h)
+
+    def logit(self, similarity: Tensor) -> Tensor:
+        """What a sigmoid turns into a probability, for `scaled_cosine` and `dot`. [batch]."""
+        if self.similarity == "scaled_cosine":
+            return self.log_scale.exp() * similarity + self.offset
+        return similarity
+
+    def pair_loss(self, similarity: Tensor, rating: Tensor, label: Tensor) -> Tensor:
+        """Mean loss of pairs with the given similarity, shape [] (line 12 of Algorithm 1).
+
+        Args:
+            similarity: float [batch].
+            rating: float [batch], R_ij of positives, 0 for negatives.
+            label: float [batch], as in `loss`.
+        """
+        if self.loss_type == "bpr":
+            score = self.logit(similarity).view(-1, int(label.sum()))
+            return bpr_loss(score[0], score[1:].T)
+        y = label if self.loss_type == "ce" else normalised_target(rating, self.max_rating)
+        if self.loss_type == "square":
+            y_hat = similarity if self.similarity == "cosine" else self.logit(similarity).sigmoid()
+            return squared_loss(y_hat, y)
+        if self.similarity == "cosine":
+            return cross_entropy(clamp_score(similarity, self.mu), y)  # Eq. (12), (13)
+        return cross_entropy_with_logits(self.logit(similarity), y)
+
+    def calculate_loss(self, interaction) -> Tensor:
+        """Mean loss of one of RecBole's point-wise batches, shape []."""
+        label = interaction[self.LABEL]
+        rating = interaction[self.RATING] if self.RATING in interaction.columns else label
+        return self.loss(interaction[self.USER_ID], interaction[self.ITEM_ID], rating, label)
+
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        """Normalised vectors of all users and all items, encoded once until training goes on.
+
+        Returns:
+            ([n_users, factors], [n_items, factors]); their inner product is the score.
+        """
+        if self._vectors is None or self.training:
+            with torch.no_grad():
+                self._vectors = self.encode_users(), self.encode_items()
+        return self._vectors
+
+    def predict(self, interaction) -> Tensor:
+        """Similarity of each pair of a batch, shape [batch]."""
+        p, q = self.vectors()
+        return (p[interaction[self.USER_ID]] * q[interaction[self.ITEM_ID]]).sum(dim=-1)  # Eq. (8)
+
+    def full_sort_predict(self, interaction) -> Tensor:
+        """Similarity of each user of a batch with every item, shape [batch * n_items]."""
+        p, q = self.vectors()
+        return (p[interaction[self.USER_ID]] @ q.T).view(-1)  # Eq. (8)
+
+
+class DMF(TwoTowerModel):
+    """DMF over RecBole's data set and sampler abstractions.
+
+    The options and their sources are in `properties/model/DMF.yaml`.
+
+    Args:
+        config: RecBole's Config.
+        dataset: RecBole's Dataset of the training interactions; Y holds these alone.
+
+    Raises:
+        UserError: an option has a value that DMF cannot work with.
+    """
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        self.target_masking = config["target_masking"]
+        self.uses_ratings = choice(config, "interaction_matrix", MATRICES) == "rating"
+        user_layers, item_layers = _layers(config, "user_layers"), _layers(config, "item_layers")
+        if user_layers[-1] != item_layers[-1]:
+            raise UserError(
+                f"user_layers {user_layers} and item_layers {item_layers} end in different widths; "
+                "the cosine needs the same number of factors on both sides: "
+                "make the last numbers equal."
+            )
+
+        feat = dataset.inter_feat
+        user, item = feat[self.USER_ID].numpy(), feat[self.ITEM_ID].numpy()
+        rating = feat[self.RATING].numpy() if self.RATING in feat.columns else None
+        y = interaction_matrix(
+            user, item, rating if self.uses_ratings else None, (self.n_users, self.n_items)
+        )  # Eq. (1), (2)
+        self.input_of_users = SparseInput(y, self.device)
+        self.input_of_items = SparseInput(y.T.tocsr(), self.device)
+
+        activations = (
+            choice(config, "first_layer_activation", ACTIVATIONS),
+            choice(config, "output_activation", ACTIVATIONS),
+        )
+        init = choice(config, "init", INITS)
+        self.user_tower = Tower(self.n_items, user_layers, *activations, init)
+        self.item_tower = Tower(self.n_users, item_layers, *activations, init)
+
+    def double(self):
+        """The same model in float64, inputs included."""
+        for name in ("input_of_users", "input_of_items"):
+            rows = getattr(self, name)
+            setattr(self, name, SparseInput(rows.matrix, rows.device, torch.float64))
+        return super().double()
 
     def encode_users(self, user: Tensor | None = None) -> Tensor:
         """p_i of ascending, distinct users (all if None), normalised, [n, factors]. Eq. (7)."""
@@ -205,12 +277,6 @@ class DMF(GeneralRecommender):
         q = self._side(self.item_tower, self.input_of_items, item, user, value)
         return (p * q).sum(dim=-1)  # Eq. (8)
 
-    def logit(self, similarity: Tensor) -> Tensor:
-        """What a sigmoid turns into a probability, for `scaled_cosine` and `dot`. [batch]."""
-        if self.similarity == "scaled_cosine":
-            return self.log_scale.exp() * similarity + self.offset
-        return similarity
-
     def loss(self, user: Tensor, item: Tensor, rating: Tensor, label: Tensor) -> Tensor:
         """Mean loss of a batch of training instances (lines 10-12 of Algorithm 1).
 
@@ -224,46 +290,11 @@ class DMF(GeneralRecommender):
         rating = rating * label
         value = rating if self.uses_ratings else label
         similarity = self(user, item, value if self.target_masking else None)
-        if self.loss_type == "bpr":
-            score = self.logit(similarity).view(-1, int(label.sum()))
-            return bpr_loss(score[0], score[1:].T)
-        y = label if self.loss_type == "ce" else normalised_target(rating, self.max_rating)
-        if self.loss_type == "square":
-            y_hat = similarity if self.similarity == "cosine" else self.logit(similarity).sigmoid()
-            return squared_loss(y_hat, y)
-        if self.similarity == "cosine":
-            return cross_entropy(clamp_score(similarity, self.mu), y)  # Eq. (12), (13)
-        return cross_entropy_with_logits(self.logit(similarity), y)
-
-    def calculate_loss(self, interaction) -> Tensor:
-        """Mean loss of one of RecBole's point-wise batches, shape []."""
-        label = interaction[self.LABEL]
-        rating = interaction[self.RATING] if self.RATING in interaction.columns else label
-        return self.loss(interaction[self.USER_ID], interaction[self.ITEM_ID], rating, label)
-
-    def vectors(self) -> tuple[Tensor, Tensor]:
-        """Normalised vectors of all users and all items, encoded once until training goes on.
-
-        Returns:
-            ([n_users, factors], [n_items, factors]); their inner product is the score.
-        """
-        if self._vectors is None or self.training:
-            with torch.no_grad():
-                self._vectors = self.encode_users(), self.encode_items()
-        return self._vectors
-
-    def predict(self, interaction) -> Tensor:
-        """Similarity of each pair of a batch, shape [batch]."""
-        p, q = self.vectors()
-        return (p[interaction[self.USER_ID]] * q[interaction[self.ITEM_ID]]).sum(dim=-1)  # Eq. (8)
-
-    def full_sort_predict(self, interaction) -> Tensor:
-        """Similarity of each user of a batch with every item, shape [batch * n_items]."""
-        p, q = self.vectors()
-        return (p[interaction[self.USER_ID]] @ q.T).view(-1)  # Eq. (8)
+        return self.pair_loss(similarity, rating, label)
 
 
-def _choice(config, name: str, choices) -> str:
+def choice(config, name: str, choices) -> str:
+    """The value of an option, which must be one of `choices`."""
     value = config[name]
     if value not in choices:
         raise UserError(f"{name} is {value!r}; choose one of {', '.join(choices)}.")

@@ -20,14 +20,16 @@ def pack(value: Any) -> Any:
     Raises:
         UserError: a type that has no plain form.
     """
+    if isinstance(value, np.generic) and value.dtype != object:
+        return value.item()
     if value is None or isinstance(value, (bool, int, float, str, torch.Tensor)):
         return value
     if sp.issparse(value):
         coo = value.tocoo()
         parts = [torch.from_numpy(np.ascontiguousarray(a)) for a in (coo.row, coo.col, coo.data)]
         return {_SPARSE: [value.format, list(value.shape), *parts]}
-    if isinstance(value, (np.ndarray, np.generic)) and value.dtype != object:
-        return {_ARRAY: torch.from_numpy(np.array(value))}
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        return {_ARRAY: torch.from_numpy(np.ascontiguousarray(value))}
     if isinstance(value, dict):
         return {key: pack(item) for key, item in value.items()}
     if isinstance(value, tuple):

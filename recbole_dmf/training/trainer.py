@@ -1,6 +1,7 @@
 """RecBole's training loop with our evaluation, history and checkpoints, and DMF's fast epoch."""
 
 import csv
+import math
 import sys
 import time
 from pathlib import Path
@@ -11,11 +12,13 @@ from recbole.trainer import Trainer
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from recbole_dmf.data.interactions import interaction_matrix
 from recbole_dmf.data.negatives import NegativeSampler
 from recbole_dmf.errors import UserError
 from recbole_dmf.evaluation.evaluate import Counts, Phase, summarise
 from recbole_dmf.evaluation.metrics import READINGS
 from recbole_dmf.files import atomic_path
+from recbole_dmf.training import parallel
 from recbole_dmf.training.checkpoint import load_checkpoint, save_checkpoint
 
 CHECKPOINT = "model.pt"
@@ -40,7 +43,8 @@ class RunTrainer(Trainer):
         self.valid_phase = valid
         self.about = about
         self.saved_model_file = str(folder / CHECKPOINT)
-        self.tensorboard = SummaryWriter(str(folder / "tensorboard"))
+        if parallel.rank() == 0:
+            self.tensorboard = SummaryWriter(str(folder / "tensorboard"))
         self.history: list[dict[str, Any]] = []
         self.best_epoch = 0
         self.seconds = {"train": 0.0, "score": 0.0}
@@ -57,7 +61,7 @@ class RunTrainer(Trainer):
         self._train_seconds = time.perf_counter() - start
         self.seconds["train"] += self._train_seconds
         self._train_loss = sum(loss) if isinstance(loss, tuple) else loss
-        if self._train_loss != self._train_loss:
+        if not math.isfinite(self._train_loss):
             raise ValueError("Training loss is nan")
         return loss
 
@@ -116,6 +120,8 @@ class RunTrainer(Trainer):
 
     def _record(self, row: dict[str, Any]) -> None:
         self.history.append(row)
+        if parallel.rank():
+            return
         with (
             atomic_path(self.folder / HISTORY) as temporary,
             temporary.open("w", newline="") as file,
@@ -126,6 +132,8 @@ class RunTrainer(Trainer):
 
     def _save_checkpoint(self, epoch, verbose=True, **kwargs):
         self.best_epoch = epoch + 1
+        if parallel.rank():
+            return
         save_checkpoint(
             Path(self.saved_model_file),
             {
@@ -138,17 +146,22 @@ class RunTrainer(Trainer):
 
     def load_best(self) -> None:
         """Put the checkpoint's parameters back into the model."""
+        parallel.wait()
         content = load_checkpoint(Path(self.saved_model_file), self.device)
         self.model.load_state_dict(content["state_dict"])
         self.model.load_other_parameter(content["other_parameter"])
 
     def close(self) -> None:
         """Release the files that the run holds open."""
-        self.tensorboard.close()
+        if isinstance(self.tensorboard, SummaryWriter):
+            self.tensorboard.close()
 
 
 class DMFTrainer(Trainer):
     """Algorithm 1 with vectorised negatives: no per-row Python, no data loader.
+
+    For models with `loss(user, item, rating, label)` and the field names `USER_ID`, `ITEM_ID` and
+    `RATING` as attributes.
 
     A batch of `train_batch_size` instances is train_batch_size / (1 + negatives) positives, each
     with its own negatives, as RecBole's point-wise batches are.
@@ -156,8 +169,7 @@ class DMFTrainer(Trainer):
 
     def __init__(self, config, model):
         super().__init__(config, model)
-        self._negatives: torch.Tensor | None = None
-        self._sampler: NegativeSampler | None = None
+        self._prepared = False
 
     def _build_optimizer(self, **kwargs):
         if self.learner.lower() != "adam":
@@ -169,60 +181,83 @@ class DMFTrainer(Trainer):
             fused=True,
         )
 
-    def _prepare(self, train_data) -> None:
+    def prepare(self, train_data) -> None:
+        """Take the positives and the negatives' sampler from RecBole's training loader."""
         feat = train_data._dataset.inter_feat
         device = self.model.device
         self._user = feat[self.model.USER_ID].to(device)
         self._item = feat[self.model.ITEM_ID].to(device)
         rated = self.model.RATING in feat.columns
-        self._rating = feat[self.model.RATING].to(device) if rated else torch.ones(len(feat))
+        rating = feat[self.model.RATING] if rated else torch.ones(len(feat))
+        self._rating = rating.to(device)
         args = self.config["train_neg_sample_args"]
         if args["sample_num"] == "none" or int(args["sample_num"]) < 1:
-            raise UserError("DMF needs negatives: set sample_num in train_neg_sample_args.")
+            raise UserError(
+                f"{self.config['model']} needs negatives: set sample_num in train_neg_sample_args."
+            )
         self._num = int(args["sample_num"])
+        shape = (self.model.n_users, self.model.n_items)
         self._sampler = NegativeSampler(
-            self.model.input_of_users.matrix,
+            interaction_matrix(self._user.cpu().numpy(), self._item.cpu().numpy(), None, shape),
             seed=self.config["seed"],
             distribution=args["distribution"],
             alpha=args["alpha"],
             device=device,
         )
         self._generator = torch.Generator(device).manual_seed(self.config["seed"])
+        self.draw_negatives()
+        self._prepared = True
+
+    def draw_negatives(self) -> None:
+        """New negatives for every positive, [n_negatives, n_positives]."""
+        self._negatives = self._sampler.sample(self._user, self._num)  # Alg. 1, line 6
+
+    def batches(self) -> tuple[torch.Tensor, ...]:
+        """Row numbers of the positives of each batch of an epoch, in random order."""
+        order = torch.randperm(len(self._user), generator=self._generator, device=self._user.device)
+        return order.split(max(1, self.config["train_batch_size"] // (1 + self._num)))
+
+    def step(self, positives: torch.Tensor) -> torch.Tensor:
+        """One update with the given positives and their negatives (Alg. 1, lines 9-13).
+
+        With several processes each takes its share of the positives.
+
+        Returns:
+            The sum of the losses of this process's positives, shape [].
+        """
+        share = positives.tensor_split(parallel.world_size())[parallel.rank()]
+        self.optimizer.zero_grad()
+        total = torch.zeros((), device=positives.device)
+        if len(share):
+            item = torch.cat([self._item[share][None], self._negatives[:, share]])
+            label = torch.zeros(item.shape, device=item.device)
+            label[0] = 1.0
+            loss = self.model.loss(
+                self._user[share].repeat(1 + self._num),
+                item.view(-1),
+                self._rating[share].repeat(1 + self._num),
+                label.view(-1),
+            )
+            (loss * (len(share) / len(positives))).backward()  # Alg. 1, line 13
+            total = loss.detach() * len(share)
+        parallel.sum_gradients(self.model.parameters())
+        if self.clip_grad_norm:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), **self.clip_grad_norm)
+        self.optimizer.step()
+        return total
 
     def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
-        if self._sampler is None:
-            self._prepare(train_data)
-        if self._negatives is None or self.config["sampling"] == "per_epoch":
-            self._negatives = self._sampler.sample(self._user, self._num)  # Alg. 1, line 6
+        if not self._prepared:
+            self.prepare(train_data)
+        elif self.config["sampling"] == "per_epoch":
+            self.draw_negatives()
         self.model.train()
-        n = len(self._user)
-        size = max(1, self.config["train_batch_size"] // (1 + self._num))
-        order = torch.randperm(n, generator=self._generator, device=self._user.device)
-        total = torch.zeros((), device=self._user.device)
-        batches = order.split(size)
-        label = torch.zeros(1 + self._num, size, device=self._user.device)
-        label[0] = 1.0
-        bar = tqdm(batches, desc=f"epoch {epoch_idx + 1}", disable=not show_progress, leave=False)
-        for positives in bar:  # Alg. 1, line 9
-            item = torch.cat([self._item[positives][None], self._negatives[:, positives]])
-            user = self._user[positives].expand_as(item)
-            rating = self._rating[positives].expand_as(item)
-            loss = self.model.loss(
-                user.reshape(-1),
-                item.view(-1),
-                rating.reshape(-1),
-                label[:, : len(positives)].reshape(-1),
-            )
-            self.optimizer.zero_grad()
-            loss.backward()  # Alg. 1, line 13
-            if self.clip_grad_norm:
-                torch.nn.utils.clip_grad_norm_(self.model.parameters(), **self.clip_grad_norm)
-            self.optimizer.step()
-            total += loss.detach() * len(positives)
-        mean = float(total) / n
-        if mean != mean:
-            raise ValueError("Training loss is nan")
-        return mean
+        total = torch.zeros((), device=self.model.device)
+        for positives in tqdm(
+            self.batches(), desc=f"epoch {epoch_idx + 1}", disable=not show_progress, leave=False
+        ):
+            total += self.step(positives)
+        return float(parallel.sum_over_processes(total)) / len(self._user)
 
 
 def _interaction(batch: dict[str, torch.Tensor]):

@@ -76,7 +76,21 @@ def test_ratings_are_exact(read, rating):
 
 
 ODD_IDS = ["007", "NA", "nan", "null", "None", "", " 1", "1 ", "1.0", "1e5", "-0", '"', "'", '"a"']
-ODD_IDS += ["é", "日本", "\u2028", "\x85", "\x1a", "#", "\\", "\\t", "True", "a,b", "x" * 100_000]
+ODD_IDS += [
+    "\ufeff",
+    "\ufeffa",
+    "é",
+    "日本",
+    "\u2028",
+    "\x85",
+    "\x1a",
+    "#",
+    "\\",
+    "\\t",
+    "True",
+    "a,b",
+    "x" * 100_000,
+]
 ids = st.text(
     st.characters(blacklist_categories=["Cs"], blacklist_characters="\t\n\r\0"), min_size=1
 ) | st.sampled_from([text for text in ODD_IDS if text])
@@ -232,6 +246,16 @@ def test_mutated_good_files(read, changes):
     for start, removed, piece in changes:
         content = content[:start] + piece + content[start + removed :]
     read_or_refuse(read, content)
+
+
+@pytest.mark.parametrize("block", [1, 20, 1000])
+def test_blocks_of_lines_make_one_frame(read, monkeypatch, block):
+    rows = [(f"u{k % 7}", f"i{k % 13}", float(1 + k % 5), float(k)) for k in range(100)]
+    monkeypatch.setattr(atomic, "_BLOCK", block)
+    frame = read(HEADER + "".join("\t".join(map(str, row)) + "\n" for row in rows))
+    assert list(frame.itertuples(index=False, name=None)) == rows
+    with pytest.raises(UserError, match="line 102, column rating: 'x'"):
+        read(HEADER + "".join("\t".join(map(str, row)) + "\n" for row in rows) + "u\ti\tx\t1\n")
 
 
 @given(st.binary(max_size=60), st.integers(1, 9))

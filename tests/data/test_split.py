@@ -18,8 +18,9 @@ def test_parts_are_disjoint_complete_and_latest(interactions, seed):
     assert sorted(np.concatenate(parts)) == list(range(len(user)))
     for u in set(user):
         own = np.flatnonzero(user == u)
-        if len(own) < 3:
-            assert u in split.skipped_users
+        if len(own) < 3 or time[own].max() == 0:
+            assert (u in split.short_users) == (len(own) < 3)
+            assert (u in split.untimed_users) == (len(own) >= 3)
             assert set(own) <= set(split.train)
             continue
         test = [row for row in split.test if user[row] == u]
@@ -62,7 +63,7 @@ def latest_by_hand(path):
     for row, (user, time) in enumerate(zip(frame.user, frame.time, strict=True)):
         if user not in test or time > test[user][0]:
             test[user] = (time, row)
-    return frame, {user: row for user, (_, row) in test.items()}
+    return frame, {user: row for user, (time, row) in test.items() if time > 0}
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def latest_by_hand(path):
     [
         pytest.param(ML_100K, 943, id="ml-100k"),
         pytest.param(
-            SHARED / "ml-1m" / "ml-1m.inter", 6040, id="ml-1m", marks=needs_shared("ml-1m")
+            SHARED / "ml-1m" / "ml-1m.inter", 2999, id="ml-1m", marks=needs_shared("ml-1m")
         ),
     ],
 )
@@ -81,6 +82,17 @@ def test_latest_interaction_is_right_for_every_user(path, n_users):
     found = dict(zip(frame.user.iloc[split.test], split.test, strict=True))
     assert len(found) == n_users
     assert found == expected
+
+
+def test_users_with_several_latest_interactions_are_counted():
+    user = np.repeat([1, 2, 3], 3)
+    time = np.array([5, 5, 1, 5, 4, 4, 0, 0, 0])
+    split = leave_one_out(user, time, 0)
+    assert split.tied == 1
+    assert split.untimed_users.tolist() == [3]
+    frame, _ = latest_by_hand(ML_100K)
+    split = leave_one_out(frame.user.factorize()[0], frame.time.to_numpy(np.float64), 0)
+    assert split.tied == 415
 
 
 def test_float32_timestamps_would_be_wrong():

@@ -236,7 +236,7 @@ def test_vectors_follow_training(ready):
 
 
 def test_recbole_batches_give_the_same_loss(ready):
-    config, _, model = ready(init="xavier")
+    model = ready(init="xavier")[2]
     from recbole.data.interaction import Interaction
 
     user, item, rating, label = batch(model.float())

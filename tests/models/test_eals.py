@@ -180,6 +180,16 @@ def test_rows_without_interactions_keep_their_vectors():
     assert (new_U[[0, 1, 3]] != U[[0, 1, 3]]).any(axis=1).all()
 
 
+@pytest.mark.parametrize("w0", [0.0, 5.0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_coordinate_that_does_not_matter_is_kept(w0, dtype):
+    R, U, V, s = random_problem(3, 8, 8, 3, 0.5, w0, 0.5)
+    V[:, 1] = 0.0  # without regularisation the step would be 0 / 0
+    new_U = update_users(R.astype(dtype), U.astype(dtype), V.astype(dtype), s, 0.0)
+    np.testing.assert_array_equal(new_U[:, 1], U[:, 1].astype(dtype))
+    assert np.isfinite(new_U).all()
+
+
 def test_inputs_are_left_alone_and_the_dtype_is_kept():
     R, U, V, s = random_problem(2, 8, 6, 3, 0.5, 4.0, 0.5)
     R32, U32, V32 = R.astype(np.float32), U.astype(np.float32), V.astype(np.float32)

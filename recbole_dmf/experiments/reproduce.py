@@ -1,0 +1,69 @@
+"""A table of the paper, run again with its settings file, the paper's figures beside ours."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from recbole_dmf.errors import UserError
+from recbole_dmf.experiments.compare import check_labels, compare, finish
+from recbole_dmf.experiments.plan import (
+    Column,
+    experiment_names,
+    read_experiment,
+    take_settings,
+    whole_numbers,
+)
+from recbole_dmf.options import parse_command_line
+
+HELP = """\
+usage: recbole-dmf reproduce {names} --dataset=NAME [--seeds=1,2,3]
+                             [--set LABEL.OPTION=VALUE ...] [--OPTION=VALUE ...]
+
+Run a table of the paper again on one data set; the paper's figures stand beside ours. What is
+finished is not run again, so the same command goes on where it was stopped.
+
+  --seeds 1,2,3            a run each (default: 1,2,3); deterministic models run once
+  --set LABEL.OPTION=VALUE an option of one column; may be repeated
+  --OPTION=VALUE           an option of all columns, for example --data_path=FOLDER
+  --results FOLDER         default: results/TABLE-DATASET
+  --fresh                  run everything again
+  --help, -h               this text
+"""
+
+
+def main_reproduce(argv: Sequence[str]) -> int:
+    """`recbole-dmf reproduce`; the exit code is 1 if a run failed.
+
+    Raises:
+        UserError: as `compare`, or the command line cannot be understood.
+    """
+    if not argv or {"--help", "-h"} & set(argv):
+        print(HELP.format(names="|".join(experiment_names())), end="")
+        return 0
+    name, *words = argv
+    if name.startswith("-"):
+        raise UserError(f"name the table first: recbole-dmf reproduce {experiment_names()[0]} ...")
+    experiment = read_experiment(name)
+    words, chosen = take_settings(words)
+    given = parse_command_line(words, ("dataset", "seeds", "results"), ("fresh",), {"d": "dataset"})
+    dataset = given.named.get("dataset")
+    if not dataset:
+        raise UserError(
+            f"--dataset is missing; {name} has figures for {', '.join(experiment.expected)}."
+        )
+    columns = []
+    for column in experiment.columns:
+        tuned = experiment.tuned(column, dataset)
+        own = {**tuned, **column.options, **given.options, **chosen.pop(column.label, {})}
+        columns.append(Column(column.label, column.model, own))
+    check_labels(columns, chosen)
+    return finish(
+        *compare(
+            Path(given.named.get("results", f"results/{name}-{dataset}")),
+            experiment.title,
+            dataset,
+            columns,
+            whole_numbers(given.named.get("seeds", "1,2,3"), "seeds"),
+            experiment.figures(dataset),
+            "fresh" in given.flags,
+        )
+    )

@@ -1,0 +1,328 @@
+"""Search for a model's options by validation alone, with Optuna.
+
+Several processes may work on one folder, at the same time or one after another: its journal holds
+all trials. A trial's point depends on the trials before it and on its number, so a search that was
+stopped goes on as if it had not been.
+"""
+
+import csv
+import io
+import json
+import shlex
+import shutil
+import textwrap
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from tabulate import tabulate
+
+from recbole_dmf.errors import UserError
+from recbole_dmf.experiments.lock import is_held, locked
+from recbole_dmf.experiments.plan import (
+    TUNED,
+    Column,
+    changes,
+    find_column,
+    read_experiment,
+    whole_numbers,
+)
+from recbole_dmf.experiments.space import (
+    Space,
+    as_options,
+    as_point,
+    corner,
+    distributions,
+    read_space,
+)
+from recbole_dmf.files import make_folder, write_text
+from recbole_dmf.options import parse_command_line
+from recbole_dmf.run import INTERRUPTED, build_config, replayable_settings, run_in
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial, Trial
+
+HELP = """\
+usage: recbole-dmf tune --model=NAME --dataset=NAME [--trials=30] [--OPTION=VALUE ...]
+
+Search for the options with the best NDCG@10 on validation (expected reading); test is not looked
+at. The default options are the first trial. The same command goes on where it was stopped; started
+several times, the processes share the trials.
+
+  --model, -m NAME         RecBole's or ours, or a column of a table, for example DMF-2-ce
+  --trials N               in all, over all processes and starts (default: 30)
+  --search FILE            YAML file of the search space, one entry for each option, such as
+                           reg_weight: {type: float, low: 0.001, high: 1.0, log: true}
+                           k: {type: int, low: 5, high: 500, log: true}
+                           target: {type: categorical, choices: [binary, rating]}
+  --OPTION=VALUE           an option of all trials, which is then not searched
+  --results FOLDER         default: results/tune-MODEL-DATASET
+  --help, -h               this text
+"""
+INSTALL = "pip install 'recbole-dmf[tune]'"
+METRIC = "ndcg@10"
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class _Search:
+    study: "Study"
+    space: Space
+    fixed: Mapping[str, Any]  # options of all trials
+    default: Mapping[str, Any]  # the first trial's point
+    seed: int
+    n_trials: int
+    column: Column
+    dataset: str
+    folder: Path
+    worker: Path  # a lock that this process holds for as long as it lives
+    command: str
+
+    def trials(self, *states: str) -> "list[FrozenTrial]":
+        """Trials in any of these states; one whose process was killed counts for none."""
+        return [
+            trial
+            for trial in self.study.get_trials(deepcopy=False)
+            if trial.state.name in states
+            and not (trial.state.name == "FAIL" and "message" not in trial.user_attrs)
+        ]
+
+    def ranked(self) -> "list[FrozenTrial]":
+        """Successful trials, best first."""
+        return sorted(self.trials("COMPLETE"), key=lambda trial: (-trial.values[0], trial.number))
+
+    def options(self, trial: "Trial | FrozenTrial") -> dict[str, Any]:
+        """The searched options of a trial."""
+        return as_options(self.space, trial.params)
+
+
+def tune(
+    folder: Path,
+    label: str,
+    dataset: str,
+    options: Mapping[str, Any],
+    n_trials: int,
+    search: Path | None = None,
+    command: str = "",
+) -> dict[str, Any]:
+    """Search until there are `n_trials` trials, those of other processes included.
+
+    Args:
+        folder: of this search; may hold an unfinished one.
+        label: a model, or a column of Table 2.
+        dataset: name of the data set.
+        options: of all trials.
+        n_trials: in all.
+        search: file of the search space; by default the property file of the model.
+        command: for best.yaml.
+
+    Returns:
+        The best options, `options` included.
+
+    Raises:
+        UserError: Optuna is not installed, an option cannot be used, the folder holds another
+            search, no trial succeeded, or Ctrl-C.
+    """
+    try:
+        import optuna
+    except ImportError as error:
+        raise UserError(f"a search needs Optuna. Install it with: {INSTALL}") from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    column = find_column(label, read_experiment(TUNED))
+    fixed = {**column.options, **options}
+    space = read_space(column.model, search, fixed)
+    config = build_config(column.model, dataset, None, fixed)
+    # a name that the model does not know is found before the first trial
+    build_config(column.model, dataset, None, {**fixed, **as_options(space, corner(space))})
+    about = {"space": space, "settings": replayable_settings(config)}
+    default = as_point(space, config.final_config_dict)
+    make_folder(folder / "workers")
+    worker = folder / "workers" / uuid.uuid4().hex
+    with ExitStack() as stack:
+        stack.callback(worker.unlink, missing_ok=True)
+        stack.enter_context(locked(worker))
+        with locked(folder / ".lock"):
+            study = _open(folder, about)
+        found = _Search(
+            study=study,
+            space=space,
+            fixed=fixed,
+            default=default,
+            seed=config["seed"],
+            n_trials=n_trials,
+            column=Column(label, column.model, column.options),
+            dataset=dataset,
+            folder=folder,
+            worker=worker,
+            command=command,
+        )
+        try:
+            while (trial := _next(found)) is not None:
+                _try(found, trial)
+                _write(found)
+        except KeyboardInterrupt:
+            done = len(found.trials("COMPLETE", "FAIL"))
+            raise UserError(
+                f"interrupted; {done} of {n_trials} trials are finished in {folder}. The same "
+                "command goes on from there.",
+                exit_code=INTERRUPTED,
+            ) from None
+    print("\n" + _table(found))
+    best = found.ranked()
+    if not best:
+        failed = found.trials("FAIL")
+        told = f"; the last one: {failed[-1].user_attrs['message']}" if failed else " yet."
+        raise UserError(f"no trial has succeeded{told}", exit_code=1)
+    return {**fixed, **found.options(best[0])}
+
+
+def _open(folder: Path, about: dict[str, Any]) -> "Study":
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    storage = optuna.storages.JournalStorage(JournalFileBackend(str(folder / "study.log")))
+    study = optuna.create_study(
+        storage=storage, study_name="tune", direction="maximize", load_if_exists=True
+    )
+    about = json.loads(json.dumps(about))
+    there = study.user_attrs.get("about", about)
+    difference = changes(there["settings"], about["settings"])
+    difference = difference or changes(there["space"], about["space"])
+    if difference:
+        raise UserError(
+            f"{folder} holds a search with other options ({difference}); give another folder with "
+            "--results."
+        )
+    if "about" not in study.user_attrs:
+        study.set_user_attr("about", about)
+    return study
+
+
+def _next(search: _Search) -> "Trial | None":
+    """A new trial, or None if there are enough."""
+    import optuna
+
+    study = search.study
+    with locked(search.folder / ".lock"):
+        for running in search.trials("RUNNING"):
+            owner = running.user_attrs.get("worker")
+            if owner is None or not is_held(search.folder / "workers" / owner):
+                study.tell(running.number, state=optuna.trial.TrialState.FAIL)
+        n = len(search.trials("COMPLETE", "FAIL", "RUNNING"))
+        if n >= search.n_trials:
+            return None
+        study.sampler = optuna.samplers.TPESampler(seed=search.seed + n)
+        if n == 0:
+            study.enqueue_trial(dict(search.default))
+        trial = study.ask(distributions(search.space))
+        trial.set_user_attr("worker", search.worker.name)
+    print(f"\n[{n + 1}/{search.n_trials}] {_told(search.options(trial))}", flush=True)
+    return trial
+
+
+def _try(search: _Search, trial: "Trial") -> None:
+    """Train once; what goes wrong is the trial's outcome."""
+    import optuna
+
+    options = {**search.fixed, **search.options(trial)}
+    folder = make_folder(search.folder / "trials" / f"{trial.number:04d}")
+    try:
+        config = build_config(search.column.model, search.dataset, None, options)
+        result = run_in(folder, config, phases=("valid",))["result"]
+        value = result["metrics"]["valid"]["expected"][METRIC]
+    except Exception as error:
+        if isinstance(error, UserError) and error.exit_code == INTERRUPTED:
+            raise KeyboardInterrupt from error
+        message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        print(f"FAILED: {message}", flush=True)
+        trial.set_user_attr("message", message)
+        search.study.tell(trial, state=optuna.trial.TrialState.FAIL)
+    else:
+        trial.set_user_attr("best_epoch", result["best_epoch"])
+        trial.set_user_attr("seconds", result["seconds"]["total"])
+        search.study.tell(trial, value)
+        print(f"valid NDCG@10 {value:.4f}; best so far {search.study.best_value:.4f}", flush=True)
+    finally:
+        (folder / "model.pt").unlink(missing_ok=True)  # a search may have hundreds of them
+        shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+
+
+def _write(search: _Search) -> None:
+    """trials.csv, and best.yaml once there is a best trial."""
+    attributes = ("best_epoch", "seconds", "message")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["trial", "state", f"valid_{METRIC}_expected", *attributes, *search.space])
+    with locked(search.folder / ".lock"):
+        finished = search.trials("COMPLETE", "FAIL")
+        for trial in finished:
+            value = trial.values[0] if trial.values else ""
+            about = [trial.user_attrs.get(name, "") for name in attributes]
+            point = [trial.params[name] for name in search.space]
+            writer.writerow([trial.number, trial.state.name.lower(), value, *about, *point])
+        write_text(search.folder / "trials.csv", text.getvalue())
+        best = search.ranked()
+        if best:
+            chosen = {**search.fixed, **search.options(best[0])}
+            settings = yaml.safe_dump(chosen, sort_keys=False, allow_unicode=True)
+            write_text(
+                search.folder / "best.yaml",
+                f"settings:\n  {search.dataset}:\n    {search.column.label}:\n"
+                f"      # {search.command}\n"
+                f"      # valid NDCG@10 (expected) {best[0].value:.4f}, the best of "
+                f"{len(finished)} trials\n" + textwrap.indent(settings, " " * 6),
+            )
+
+
+def _told(options: Mapping[str, Any]) -> str:
+    shown = ((k, f"{v:.4g}" if isinstance(v, float) else v) for k, v in options.items())
+    return ", ".join(f"{name}={value}" for name, value in shown)
+
+
+def _table(search: _Search) -> str:
+    rows = [
+        (t.number, t.values[0], t.user_attrs["best_epoch"], _told(search.options(t)))
+        for t in search.ranked()[:_SHOWN]
+    ]
+    failed, running = len(search.trials("FAIL")), len(search.trials("RUNNING"))
+    header = ("Trial", "valid NDCG@10", "Best epoch", "Options")
+    notes = [f"{n} {what}." for n, what in ((failed, "failed"), (running, "still running")) if n]
+    return "\n".join([tabulate(rows, header, floatfmt=".4f"), *notes])
+
+
+def main_tune(argv: Sequence[str]) -> int:
+    """`recbole-dmf tune`.
+
+    Raises:
+        UserError: as `tune`, or the command line cannot be understood.
+    """
+    if not argv or {"--help", "-h"} & set(argv):
+        print(HELP, end="")
+        return 0
+    own = ("model", "dataset", "trials", "search", "results")
+    given = parse_command_line(list(argv), own, (), {"m": "model", "d": "dataset"})
+    for name in ("model", "dataset"):
+        if not given.named.get(name):
+            raise UserError(f"--{name} is missing; see recbole-dmf tune --help.")
+    model, dataset = given.named["model"], given.named["dataset"]
+    search = given.named.get("search")
+    folder = Path(given.named.get("results", f"results/tune-{model}-{dataset}"))
+    trials = whole_numbers(given.named.get("trials", "30"), "trials")
+    if len(trials) != 1 or trials[0] < 1:
+        raise UserError(f"--trials={given.named['trials']}: give one number, at least 1.")
+    tune(
+        folder,
+        model,
+        dataset,
+        given.options,
+        trials[0],
+        Path(search) if search else None,
+        shlex.join(["recbole-dmf", "tune", *argv]),
+    )
+    print(f"\nWritten:\n  {folder / 'trials.csv'}\n  {folder / 'best.yaml'}")
+    return 0

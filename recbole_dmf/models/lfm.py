@@ -1,0 +1,59 @@
+"""LFM, Table 3 of Xue et al., IJCAI 2017: a one-layer DMF whose inputs are trained vectors."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from recbole_dmf.models.dmf import INITS, TwoTowerModel, choice
+
+
+class LFM(TwoTowerModel):
+    """Latent factor model with DMF's similarity and losses ("LFM-nce").
+
+    "If we randomly initialize the representation vector of each user and each item as the input
+    to a one layer DMF model, the model would be a standard Latent Factorization Model." The
+    vectors are trained along with the two layers, which have no bias, as Eq. (5), line 1.
+
+    The options and their sources are in `properties/model/LFM.yaml`.
+
+    Args:
+        config: RecBole's Config.
+        dataset: RecBole's Dataset of the training interactions.
+
+    Raises:
+        UserError: an option has a value that LFM cannot work with.
+    """
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        width, factors = config["embedding_size"], config["factors"]
+        self.user_input = nn.Parameter(torch.empty(self.n_users, width))
+        self.item_input = nn.Parameter(torch.empty(self.n_items, width))
+        self.user_layer = nn.Linear(width, factors, bias=False)
+        self.item_layer = nn.Linear(width, factors, bias=False)
+        init = choice(config, "init", INITS)
+        for parameter in (self.user_input, self.item_input):
+            nn.init.normal_(parameter, 0.0, 0.01)
+        for layer in (self.user_layer, self.item_layer):
+            if init == "normal":
+                nn.init.normal_(layer.weight, 0.0, 0.01)  # Sec. 4.1
+            else:
+                nn.init.xavier_uniform_(layer.weight)
+
+    def encode_users(self, user: Tensor | None = None) -> Tensor:
+        """p_i of users (all if None), normalised, [n, factors]."""
+        x = self.user_input if user is None else F.embedding(user, self.user_input)
+        return self.normalise(self.user_layer(x))  # Eq. (5), line 1
+
+    def encode_items(self, item: Tensor | None = None) -> Tensor:
+        """q_j of items (all if None), normalised, [n, factors]."""
+        x = self.item_input if item is None else F.embedding(item, self.item_input)
+        return self.normalise(self.item_layer(x))  # Eq. (5), line 1
+
+    def forward(self, user: Tensor, item: Tensor) -> Tensor:
+        """Similarity of pairs, int64 [batch], int64 [batch] -> [batch]."""
+        return (self.encode_users(user) * self.encode_items(item)).sum(dim=-1)  # Eq. (8)
+
+    def loss(self, user: Tensor, item: Tensor, rating: Tensor, label: Tensor) -> Tensor:
+        """Mean loss of a batch of training instances; arguments as in `DMF.loss`."""
+        return self.pair_loss(self(user, item), rating * label, label)

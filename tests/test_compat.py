@@ -1,0 +1,144 @@
+"""Each workaround beside RecBole's own behaviour: when that half fails, drop the workaround."""
+
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import recbole.trainer.trainer as trainer_module
+import torch
+from recbole.config import Config
+from recbole.data.dataset import Dataset
+from scipy.sparse import dok_matrix
+
+from recbole_dmf import compat, plugin
+from recbole_dmf.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def stock():
+    """RecBole without our plugin, for the before-and-after of each workaround."""
+    plugin.unregister()
+    yield
+    plugin.register()
+
+
+@pytest.fixture
+def apply():
+    undo = []
+    yield lambda workaround: undo.append(workaround())
+    for take_back in undo:
+        take_back()
+
+
+def config(**options):
+    options = {"metrics": ["Hit"], "valid_metric": "Hit@10", **options}
+    return Config(model="BPR", dataset=options.pop("dataset", "ml-100k"), config_dict=options)
+
+
+@pytest.fixture
+def no_arguments(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["program"])
+
+
+def test_every_workaround_is_tested_here():
+    tested = {name for name in globals() if name.startswith("test_")}
+    assert {f"test_{f.__name__}" for f in compat.WORKAROUNDS} <= tested
+
+
+def test_options_are_literals(apply, no_arguments):
+    evil = "__import__('builtins').setattr(__import__('sys'), 'recbole_was_here', 1) or 5"
+    try:
+        assert config(seed=evil)["seed"] == 5  # RecBole evaluates it
+        assert sys.recbole_was_here == 1
+    finally:
+        del sys.recbole_was_here
+    apply(compat.options_are_literals)
+    assert config(wandb_project=evil)["wandb_project"] == evil
+    assert not hasattr(sys, "recbole_was_here")
+    assert config(topk="[3, 5]")["topk"] == [3, 5]
+
+
+def test_foreign_command_line_is_ignored(apply, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["other_program", "--seed=77"])
+    assert config()["seed"] == 77  # RecBole takes it for its own
+    apply(compat.foreign_command_line_is_ignored)
+    assert config()["seed"] == 2020
+
+
+def test_data_path_is_honoured(apply, no_arguments):
+    assert "dataset_example" in config(data_path="/elsewhere")["data_path"]  # RecBole drops it
+    apply(compat.data_path_is_honoured)
+    assert config(data_path="/elsewhere")["data_path"] == "/elsewhere/ml-100k"
+    assert "dataset_example" in config()["data_path"]
+
+
+def test_missing_data_set_is_explained(apply, no_arguments, tmp_path):
+    missing = config(dataset="my-shop", data_path=str(tmp_path))
+    with pytest.raises(ValueError, match=r"nor .my-shop. a known dataset name"):
+        Dataset(missing)
+    apply(compat.missing_data_set_is_explained)
+    with pytest.raises(UserError, match=r"my-shop\.inter"):
+        Dataset(missing)
+
+
+def test_own_checkpoints_load(apply, no_arguments, tmp_path):
+    path = tmp_path / "a.pth"
+    trainer_module.torch.save({"config": config()}, path)
+    with pytest.raises(Exception, match=r"[Ww]eights"):
+        trainer_module.torch.load(path)  # RecBole's call, refused by torch
+    apply(compat.own_checkpoints_load)
+    with pytest.raises(Exception, match=r"[Ww]eights"):
+        trainer_module.torch.load(path)  # not written by this process since: stays refused
+    trainer_module.torch.save({"config": config()}, path)
+    assert trainer_module.torch.load(path, map_location="cpu")["config"]["model"] == "BPR"
+    assert trainer_module.torch.tensor([1]).tolist() == [1]
+
+
+def test_grad_scaler_is_current(apply):
+    with pytest.warns(FutureWarning, match="GradScaler"):
+        trainer_module.amp.GradScaler(enabled=False)
+    apply(compat.grad_scaler_is_current)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not trainer_module.amp.GradScaler(enabled=False).is_enabled()
+
+
+def test_dok_matrix_updates(apply):
+    assert not hasattr(dok_matrix((2, 2)), "_update")  # SciPy >= 1.13
+    apply(compat.dok_matrix_updates)
+    matrix = dok_matrix((2, 2), dtype=np.float32)
+    matrix._update({(0, 1): 3.0})
+    assert matrix.toarray().tolist() == [[0, 3], [0, 0]]
+
+
+def test_no_stray_tensorboard(apply, tmp_path, monkeypatch):
+    import logging
+
+    monkeypatch.chdir(tmp_path)
+    trainer_module.get_tensorboard(logging.getLogger()).close()
+    assert (tmp_path / "log_tensorboard").is_dir()  # RecBole's writer
+    (tmp_path / "log_tensorboard").rename(tmp_path / "old")
+    apply(compat.no_stray_tensorboard)
+    trainer_module.get_tensorboard(logging.getLogger()).add_scalar("a", 1, 0)
+    assert not (tmp_path / "log_tensorboard").exists()
+
+
+def test_python_versions(monkeypatch):
+    compat.check_python()
+    monkeypatch.setattr(sys, "version_info", (3, 12, 1))
+    with pytest.raises(
+        UserError, match=r"Python 3\.12 cannot run RecBole 1\.2\.1; use Python 3\.10"
+    ):
+        compat.check_python()
+
+
+def test_chained_fillna_is_still_there():
+    """`LeaveOneOutDataset._fill_nan` goes when RecBole no longer fills in place by column."""
+    import inspect
+
+    assert "fillna(value=0, inplace=True)" in inspect.getsource(Dataset._fill_nan)
+
+
+def test_torch_in_recboles_trainer_is_put_back():
+    assert trainer_module.torch is torch
