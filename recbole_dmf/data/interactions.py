@@ -67,7 +67,7 @@ class SparseInput:
 
     def __init__(self, matrix: sp.csr_matrix, device: torch.device, dtype=torch.float32):
         numpy_dtype = {torch.float32: np.float32, torch.float64: np.float64}[dtype]
-        self.matrix: sp.csr_matrix = matrix.astype(numpy_dtype)
+        self.matrix = sp.csr_matrix(matrix, dtype=numpy_dtype)
         self.device = torch.device(device)
         transposed = sp.csr_matrix(self.matrix.T)
         self._all = _torch_csr(self.matrix).to(device)
@@ -92,8 +92,8 @@ class SparseInput:
             product = _SparseMatmul.apply(weight, self._all, self._all_transposed)
             return product if ids is None else product.index_select(0, ids)
         if self.device.type == "cpu":
-            rows = self.matrix[ids.numpy()]
-            rows, rows_transposed = _torch_csr(rows), _torch_csr(rows.T.tocsr())
+            block = self.matrix[ids.numpy()]
+            rows, rows_transposed = _torch_csr(block), _torch_csr(sp.csr_matrix(block.T))
         else:
             rows, rows_transposed = _slice_on_device(self._all, ids)
         return _SparseMatmul.apply(weight, rows, rows_transposed)

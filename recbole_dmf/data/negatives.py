@@ -51,12 +51,14 @@ class NegativeSampler:
             )
         rows = np.repeat(np.arange(self.n_users, dtype=np.int64), np.diff(train.indptr))
         keys = rows * self.n_items + train.indices
-        self._bitmap: torch.Tensor | None = None
+        self._bitmap: Tensor | None = None
+        self._keys = torch.empty(0, dtype=torch.int64)
         if self.n_users * self.n_items <= _BITMAP_LIMIT:
             bits = np.zeros((self.n_users * self.n_items + 7) // 8, dtype=np.uint8)
             np.bitwise_or.at(bits, keys >> 3, np.left_shift(1, keys & 7).astype(np.uint8))
             self._bitmap = torch.from_numpy(bits).to(self.device)
-        self._keys = torch.from_numpy(np.sort(keys)).to(self.device)
+        else:
+            self._keys = torch.from_numpy(np.sort(keys)).to(self.device)
 
     def set_distribution(self, distribution: str) -> None:
         """Change the distribution; RecBole calls this when evaluation samples differ."""
