@@ -126,7 +126,6 @@ class ItemKNN(GeneralRecommender):
         self.shrink = _number(config, "shrink", 0)
         self.asymmetry = _number(config, "asymmetry", 0, 1)
         self.frequency_discount = _number(config, "frequency_discount", 0)
-        self.locality = _number(config, "locality", 0)
         feat = dataset.inter_feat
         rating = None
         if _choice(config, "interaction_matrix", MATRICES) == "rating":
@@ -153,8 +152,6 @@ class ItemKNN(GeneralRecommender):
         vectors = self.matrix.T.tocsr() if self.by_item else self.matrix
         vectors = discount_frequent(vectors, self.frequency_discount)
         self.neighbours = nearest_neighbours(vectors, self.k, self.shrink, self.asymmetry)
-        if self.locality != 1:
-            self.neighbours.data **= np.float32(self.locality)
         return 0.0
 
     def calculate_loss(self, interaction) -> Tensor:
