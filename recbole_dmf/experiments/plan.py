@@ -120,6 +120,8 @@ def take_settings(argv: Sequence[str]) -> tuple[list[str], dict[str, dict[str, A
         if option in chosen.setdefault(label, {}):
             raise UserError(f"--set {label}.{option} is given twice.")
         chosen[label][option] = literal(value)
+    if taking and not chosen:
+        raise UserError("--set has no value; write --set Model.option=value.")
     return rest, chosen
 
 

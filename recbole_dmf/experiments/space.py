@@ -115,7 +115,7 @@ def as_point(space: Space, options: Mapping[str, Any]) -> dict[str, Any]:
                 chosen = choice if isinstance(choice, dict) else {name: choice}
                 if all(options.get(k) == v for k, v in chosen.items()):
                     point[name] = json.dumps(choice)
-        elif about["low"] <= options[name] <= about["high"]:
+        elif name in options and about["low"] <= options[name] <= about["high"]:
             point[name] = options[name]
     return point
 

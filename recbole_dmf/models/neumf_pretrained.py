@@ -70,9 +70,9 @@ class MLP(nn.Module):
         The first layer is linear before its ReLU, so its user part and its item part are computed
         once per user and item; a pair costs an addition there, not a matrix product.
         """
-        first = self.layers[0]
-        of_users, of_items = first.weight.split(self.user.shape[1], dim=1)
-        from_user = self.user[user] @ of_users.T + first.bias
+        weight_1, bias_1 = self.layers[0].parameters()
+        of_users, of_items = weight_1.split(self.user.shape[1], dim=1)
+        from_user = self.user[user] @ of_users.T + bias_1
         from_item = self.item @ of_items.T
         score = torch.empty(len(user), len(from_item), device=user.device, dtype=from_item.dtype)
         size = max(1, _FLOATS_PER_CHUNK // from_item.numel())
@@ -221,8 +221,15 @@ class NeuMFpTrainer(DMFTrainer):
 
     Epochs are counted through; early stopping (`stopping_step`) works within a stage. The best
     epoch of stages 3 and 4 is the result. The model's `stages` gets a dict for each stage: `name`,
-    `first_epoch`, `last_epoch` and `best_epoch` (from 1), and `valid_score` at the best one.
+    `first_epoch`, `last_epoch` and `best_epoch` (from 1), and `valid_score` at the best one; the
+    last two are None where no epoch was validated.
     """
+
+    best_valid_score: float
+    best_valid_result: dict[str, Any] | None
+    optimizer: torch.optim.Optimizer
+    cur_step: int
+    start_epoch: int
 
     def fit(
         self,
@@ -235,14 +242,14 @@ class NeuMFpTrainer(DMFTrainer):
     ) -> tuple[float, dict[str, Any] | None]:
         """As RecBole's `Trainer.fit`, over all stages."""
         pretrain, fine_tune = self.config["pretrain_epochs"], self.config["epochs"]
-        worst = -math.inf if self.valid_metric_bigger else math.inf
+        sign = 1 if self.valid_metric_bigger else -1
         self.model.stages = []
         best: dict[str, Tensor] = {}
 
         def evaluated(epoch: int, score: float) -> None:
             about = self.model.stages[-1]
-            better = score >= about["valid_score"]
-            if better if self.valid_metric_bigger else score <= about["valid_score"]:
+            known = about["valid_score"]
+            if known is None or sign * score >= sign * known:
                 about.update(best_epoch=epoch + 1, valid_score=score)
             if self.cur_step == 0:  # RecBole's early stopping calls this epoch the best so far
                 best.update({k: v.clone() for k, v in self.model.state_dict().items()})
@@ -255,18 +262,20 @@ class NeuMFpTrainer(DMFTrainer):
             if stage == "joined":
                 self.model.join()
             if stage != "fine_tuned":  # that one has to do better than the joined network
-                self.best_valid_score, self.best_valid_result = worst, None
+                self.best_valid_score, self.best_valid_result = -sign * math.inf, None
                 best.clear()
             self.model.begin(stage)
             self.optimizer = self._optimizer_of(stage)
             self.cur_step = 0
             self.epochs = self.start_epoch + epochs
             self.eval_step = min(self.config["eval_step"], epochs)
-            about = {"name": stage, "first_epoch": self.start_epoch + 1, "valid_score": worst}
-            self.model.stages.append(about)
+            first = self.start_epoch + 1
+            self.model.stages.append(
+                {"name": stage, "first_epoch": first, "best_epoch": None, "valid_score": None}
+            )
             self.logger.info(f"stage {stage}")
             super().fit(train_data, valid_data, verbose, saved, show_progress, evaluated)
-            about["last_epoch"] = self.start_epoch = self._epochs_run
+            self.model.stages[-1]["last_epoch"] = self.start_epoch = self._epochs_run
             if best:
                 self.model.load_state_dict(best)
         return self.best_valid_score, self.best_valid_result

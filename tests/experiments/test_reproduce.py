@@ -88,7 +88,7 @@ def test_command(tiny, tmp_path, capfd):
     folder = tmp_path / "c"
     argv = ["table2", "--dataset=tiny", "--seeds=1", f"--data_path={tiny}", f"--results={folder}"]
     argv += ["--epochs=1", "--train_batch_size=1024", "--set", "DMF-2-ce.user_layers=[8, 4]"]
-    assert main_reproduce([*argv, "DMF-2-ce.item_layers=[8, 4]", "eALS.embedding_size=4"]) == 0
+    assert main_reproduce([*argv, "DMF-2-ce.item_layers=[8, 4]", "NeuMF-p.pretrain_epochs=1"]) == 0
     about = json.loads((folder / "comparison.json").read_text())
     assert about["models"] == [c.label for c in read_experiment("table2").columns]
     ce = json.loads((folder / "runs" / "DMF-2-ce-seed1" / "result.json").read_text())

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import random_rows, write_inter
 
+from conftest import random_rows, write_inter
 from recbole_dmf.errors import UserError
 from recbole_dmf.experiments.space import (
     as_options,
@@ -125,12 +125,12 @@ def test_killed_and_continued_equals_run_through(through, data, tmp_path):
 
 def test_processes_share_the_trials(data, tmp_path):
     folder = tmp_path / "t"
-    processes = [start(folder, data, "--trials=7") for _ in range(2)]
+    processes = [start(folder, data, "--trials=5") for _ in range(2)]
     assert [process.wait() for process in processes] == [0, 0]
     found = rows(folder)
-    assert len(found) == 7
-    assert len({row["reg_weight"] for row in found}) == 7
-    assert len(list((folder / "trials").iterdir())) == 7
+    assert len(found) == 5
+    assert len({row["reg_weight"] for row in found}) == 5
+    assert len(list((folder / "trials").iterdir())) == 5
     assert not list((folder / "workers").iterdir())
 
 

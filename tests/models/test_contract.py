@@ -198,7 +198,6 @@ def test_planted_blocks_are_found(name, blocks, tmp_path):
     assert counts["full_tied"].max() == 0
 
 
-@pytest.mark.parametrize("name", ["ItemPop", "Pop"])
-def test_popularity_finds_no_blocks(name, blocks, tmp_path):
-    run = Run(tmp_path, name, blocks, "blocks")
+def test_popularity_finds_no_blocks(blocks, tmp_path):
+    run = Run(tmp_path, "ItemPop", blocks, "blocks")
     assert run.test_counts()["full_above"].mean() > 5

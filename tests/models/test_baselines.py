@@ -1,0 +1,367 @@
+"""ItemPop, ItemKNN, LFM and NeuMFp against their formulas, and ItemKNN against RecBole's."""
+
+import csv
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from recbole.utils import init_seed
+
+from conftest import ML_100K
+from recbole_dmf import plugin
+from recbole_dmf.errors import UserError
+from recbole_dmf.models import item_knn
+from recbole_dmf.models.item_knn import EPSILON, discount_frequent, nearest_neighbours
+from recbole_dmf.models.neumf_pretrained import STAGES, NeuMFpTrainer
+from recbole_dmf.run import build_config, prepare
+from recbole_dmf.training.trainer import DMFTrainer, trainer_class
+
+
+def all_scores(model):
+    users = {model.USER_ID: torch.arange(model.n_users)}
+    return model.full_sort_predict(users).view(model.n_users, -1)
+
+
+def all_pairs(model):
+    user = torch.arange(model.n_users).repeat_interleave(model.n_items)
+    item = torch.arange(model.n_items).repeat(model.n_users)
+    return {model.USER_ID: user, model.ITEM_ID: item}
+
+
+# ItemPop
+
+
+def test_item_pop_counts_training_interactions(ready):
+    _, prepared, model = ready("ItemPop")
+    item = prepared.train.inter_feat[model.ITEM_ID].numpy()
+    expected = np.array([(item == i).sum() for i in range(model.n_items)])
+    assert expected.sum() == prepared.counts["train"]
+    np.testing.assert_array_equal(all_scores(model), np.tile(expected, (model.n_users, 1)))
+    assert model.fit_epoch() == 0.0
+
+
+# ItemKNN
+
+
+@pytest.fixture(scope="module")
+def ml_100k():
+    """A function (model, **options) -> that model, fitted to the training part of ml-100k."""
+    options = {"data_path": str(ML_100K.parents[1]), "use_gpu": False}
+    config = build_config("ItemKNN", "ml-100k", None, options)
+    prepared = prepare(config, plugin.load_dataset(config))
+
+    def make(name, **chosen):
+        config = build_config(name, "ml-100k", None, {**options, **chosen})
+        model = plugin.find_model(name)(config, prepared.train)
+        if name == "ItemKNN":
+            model.fit_epoch()
+        return model
+
+    return make
+
+
+def similarities(model):
+    """W of either class with the neighbours of n in row n."""
+    if hasattr(model, "neighbours"):
+        return model.neighbours.toarray()
+    w = model.w.toarray()
+    return w if model.method == "user" else w.T
+
+
+@pytest.mark.parametrize("method", ["item", "user"])
+@pytest.mark.parametrize("shrink", [0.0, 10.0])
+def test_item_knn_scores_as_recbole(ml_100k, method, shrink):
+    options = {"k": 2000, "shrink": shrink, "knn_method": method}
+    ours, recboles = ml_100k("ItemKNN", **options), ml_100k("RecBoleItemKNN", **options)
+    torch.testing.assert_close(all_scores(ours), all_scores(recboles), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["item", "user"])
+def test_item_knn_takes_the_same_neighbours_as_recbole(ml_100k, method):
+    """Except among equally similar ones at the last place, where RecBole's choice is arbitrary."""
+    k = 30
+    options = {"k": k, "knn_method": method}
+    ours, recboles = ml_100k("ItemKNN", **options), ml_100k("RecBoleItemKNN", **options)
+    w, expected = similarities(ours), similarities(recboles)
+    np.testing.assert_allclose(np.sort(w, 1), np.sort(expected, 1), rtol=1e-5)
+    everything = similarities(ml_100k("ItemKNN", **{**options, "k": 2000}))
+    ranked = np.sort(everything, axis=1)[:, ::-1]
+    clear = ranked[:, k - 1] > ranked[:, k] * (1 + 1e-5)
+    assert clear.sum() > 500
+    np.testing.assert_allclose(w[clear], expected[clear], rtol=1e-5)
+    if method == "item":
+        torch.testing.assert_close(
+            all_scores(ours)[:, clear], all_scores(recboles)[:, clear], rtol=1e-4, atol=1e-5
+        )
+
+
+def test_item_knn_pairs_score_as_full_rows(ml_100k):
+    for method in ("item", "user"):
+        model = ml_100k("ItemKNN", knn_method=method)
+        user = torch.arange(50).repeat_interleave(20)
+        item = torch.arange(1000) % model.n_items
+        pairs = model.predict({model.USER_ID: user, model.ITEM_ID: item})
+        torch.testing.assert_close(pairs, all_scores(model)[user, item], rtol=1e-5, atol=1e-6)
+
+
+def dense_neighbours(x, k, shrink, asymmetry):
+    """The k most similar rows of each row, one pair at a time."""
+    n = len(x)
+    w = np.zeros((n, n))
+    squares = (x**2).sum(1)
+    for i in range(n):
+        for j in range(n):
+            if i != j:
+                scale = squares[i] ** asymmetry * squares[j] ** (1 - asymmetry)
+                w[i, j] = x[i] @ x[j] / (scale + shrink + EPSILON)
+        order = sorted(range(n), key=lambda j: (-w[i, j], j))
+        w[i, order[k:]] = 0
+    return w
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    x=arrays(np.int8, st.tuples(st.integers(1, 7), st.integers(1, 6)), elements=st.integers(0, 3)),
+    k=st.integers(1, 8),
+    shrink=st.sampled_from([0.0, 1.0, 7.5]),
+    asymmetry=st.sampled_from([0.0, 0.5, 1.0]),
+    block=st.sampled_from([1, 5, 10**6]),
+)
+def test_neighbours_by_pairs(x, k, shrink, asymmetry, block):
+    before = item_knn._PRODUCTS_PER_BLOCK
+    item_knn._PRODUCTS_PER_BLOCK = block
+    try:
+        found = nearest_neighbours(sp.csr_matrix(x, dtype=np.float64), k, shrink, asymmetry)
+    finally:
+        item_knn._PRODUCTS_PER_BLOCK = before
+    assert (found.data > 0).all()
+    assert np.diff(found.indptr).max() <= k
+    expected = dense_neighbours(x.astype(float), len(x), shrink, asymmetry)
+    np.testing.assert_allclose(
+        np.sort(found.toarray(), 1),
+        np.sort(dense_neighbours(x.astype(float), k, shrink, asymmetry), 1),
+        rtol=1e-6,
+    )
+    dense = found.toarray()
+    np.testing.assert_allclose(dense[dense > 0], expected[dense > 0], rtol=1e-6)
+
+
+def test_equally_similar_neighbours_come_by_number():
+    x = sp.csr_matrix(np.ones((5, 1), dtype=np.float32))
+    found = nearest_neighbours(x, 2).toarray() > 0
+    expected = [[0, 1, 1, 0, 0], [1, 0, 1, 0, 0], [1, 1, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 0, 0, 0]]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_frequent_features_are_discounted():
+    x = np.array([[1, 1, 0], [0, 1, 2], [0, 1, 1.0]])
+    found = discount_frequent(sp.csr_matrix(x), 1.0).toarray()
+    counts = np.array([1, 3, 2])
+    np.testing.assert_allclose(found @ found.T, (x / counts) @ x.T)
+    np.testing.assert_array_equal(discount_frequent(sp.csr_matrix(x), 0.0).toarray(), x)
+
+
+def test_item_knn_on_ratings(ready):
+    _, prepared, model = ready("ItemKNN", interaction_matrix="rating", k=5)
+    feat = prepared.train.inter_feat
+    y = np.zeros((model.n_users, model.n_items))
+    y[feat[model.USER_ID], feat[model.ITEM_ID]] = feat["rating"]
+    model.fit_epoch()
+    w = model.neighbours.toarray()
+    np.testing.assert_allclose(all_scores(model), y @ w.T, rtol=1e-5, atol=1e-6)
+    cosine = dense_neighbours(y.T, model.n_items, 0, 0.5)
+    np.testing.assert_allclose(w[w > 0], cosine[w > 0], rtol=1e-5)
+
+
+def test_item_knn_is_fitted_by_recboles_loop_too(ready):
+    model = ready("ItemKNN")[2]
+    assert all_scores(model).abs().max() == 0
+    assert model.calculate_loss({}).requires_grad
+    assert all_scores(model).max() > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"k": 0}, "k is 0; give a number of at least 1"),
+        ({"shrink": -1.0}, "shrink is -1.0"),
+        ({"asymmetry": 1.5}, "between 0 and 1"),
+        ({"frequency_discount": -0.5}, "frequency_discount"),
+        ({"knn_method": "both"}, "item, user"),
+        ({"interaction_matrix": "01"}, "rating, binary"),
+    ],
+)
+def test_bad_item_knn_options(ready, options, message):
+    with pytest.raises(UserError, match=message):
+        ready("ItemKNN", **options)
+
+
+# LFM
+
+
+@pytest.mark.parametrize("init", ["normal", "xavier"])
+def test_lfm_is_the_cosine_of_one_layer(ready, init):
+    _, _, model = ready("LFM", embedding_size=7, factors=5, init=init)
+    values = {name: p.detach().double().numpy() for name, p in model.named_parameters()}
+    p = values["user_input"] @ values["user_layer.weight"].T  # Eq. (5), line 1
+    q = values["item_input"] @ values["item_layer.weight"].T
+    norms = np.linalg.norm(p, axis=1)[:, None] * np.linalg.norm(q, axis=1)
+    model.eval()
+    np.testing.assert_allclose(all_scores(model), p @ q.T / norms, atol=1e-5)  # Eq. (8)
+    pairs = model.predict(all_pairs(model)).view(model.n_users, -1)
+    np.testing.assert_allclose(pairs, p @ q.T / norms, atol=1e-5)
+    assert values["user_input"].std() == pytest.approx(0.01, rel=0.3)
+
+
+def test_lfm_loss_is_equation_12(ready):
+    _, _, model = ready("LFM")
+    model.double()
+    user, item = torch.tensor([1, 2, 3, 4]), torch.tensor([5, 6, 7, 8])
+    rating, label = torch.tensor([4.0, 2, 5, 5]).double(), torch.tensor([1.0, 1, 0, 0]).double()
+    y_hat = np.clip(model(user, item).detach().numpy(), 1e-6, 1 - 1e-6)  # Eq. (13)
+    y = np.array([4, 2, 0, 0]) / 5
+    expected = -np.mean(y * np.log(y_hat) + (1 - y) * np.log(1 - y_hat))  # Eq. (12)
+    assert model.loss(user, item, rating, label).item() == pytest.approx(expected, abs=1e-12)
+
+
+# NeuMFp
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_neumf_equations(ready, stage):
+    _, _, model = ready("NeuMFp", embedding_size=5, mlp_layers=[12, 7, 4])
+    model.double()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, 0.1, 0.5)
+    if stage == "joined":
+        model.join()
+    model.begin(stage)
+    v = {name: p.detach().numpy() for name, p in model.named_parameters()}
+    user, item = np.meshgrid(np.arange(model.n_users), np.arange(model.n_items), indexing="ij")
+    gmf = v["gmf.user"][user] * v["gmf.item"][item]  # Eq. (8)
+    h = np.concatenate([v["mlp.user"][user], v["mlp.item"][item]], -1)
+    for n in range(2):
+        h = np.maximum(0, h @ v[f"mlp.layers.{n}.weight"].T + v[f"mlp.layers.{n}.bias"])  # Eq. (10)
+    of_gmf = (gmf @ v["gmf.output.weight"].T + v["gmf.output.bias"])[..., 0]
+    of_mlp = (h @ v["mlp.output.weight"].T + v["mlp.output.bias"])[..., 0]
+    both = (np.concatenate([gmf, h], -1) @ v["output.weight"].T + v["output.bias"])[..., 0]
+    expected = {"gmf": of_gmf, "mlp": of_mlp, "fine_tuned": both}
+    expected["joined"] = 0.5 * of_gmf + 0.5 * of_mlp  # Eq. (13)
+    np.testing.assert_allclose(all_scores(model), expected[stage], atol=1e-12)
+    pairs = all_pairs(model)
+    np.testing.assert_allclose(model.predict(pairs), expected[stage].ravel(), atol=1e-12)
+    label = torch.rand(len(pairs[model.USER_ID])).round().double()
+    y_hat, y = sigmoid(expected[stage].ravel()), label.numpy()
+    log_loss = -np.mean(y * np.log(y_hat) + (1 - y) * np.log(1 - y_hat))  # Eq. (7)
+    found = model.loss(pairs[model.USER_ID], pairs[model.ITEM_ID], label, label)
+    assert found.item() == pytest.approx(log_loss, abs=1e-10)
+    found.backward()
+    trained = {name for name, p in model.named_parameters() if p.grad is not None}
+    parts = {"gmf": ("gmf.",), "mlp": ("mlp.",)}.get(stage, ("gmf.", "mlp.", "output."))
+    alone = {f"{part}.output.{kind}" for part in ("gmf", "mlp") for kind in ("weight", "bias")}
+    if stage in ("joined", "fine_tuned"):
+        assert trained == {name for name in v if name.startswith(parts)} - alone
+    else:
+        assert trained == {name for name in v if name.startswith(parts)}
+
+
+def staged(ready, tmp_path, **options):
+    """A trainer that has run all stages, and its history."""
+    config, prepared, _ = ready(
+        "NeuMFp", learning_rate=0.05, train_batch_size=64, use_gpu=False, **options
+    )
+    init_seed(config["seed"], True)
+    model = plugin.find_model("NeuMFp")(config, prepared.train)
+    trainer = trainer_class(plugin.find_trainer(config))(config, model)
+    folder = tmp_path / "staged"
+    folder.mkdir()
+    trainer.attach(folder, prepared.phases["valid"], {})
+    loader = plugin.train_loader(config, prepared.train, prepared.sampler)
+    trainer.fit(loader, True, verbose=False)
+    trainer.close()
+    if not trainer.history:
+        return trainer, []
+    with (folder / "history.csv").open() as file:
+        return trainer, list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("epochs", [0, 3])
+def test_stages_are_counted_through_and_start_from_the_best(ready, tmp_path, epochs):
+    trainer, history = staged(
+        ready, tmp_path, pretrain_epochs=6, pretrain_learning_rate=0.02, epochs=epochs
+    )
+    assert isinstance(trainer, NeuMFpTrainer)
+    stages = trainer.model.stages
+    assert [stage["name"] for stage in stages] == list(STAGES[: 4 if epochs else 3])
+    assert [int(row["epoch"]) for row in history] == list(range(1, len(history) + 1))
+    valid = [float(row["valid_ndcg@10_expected"]) for row in history]
+    end = 0
+    for stage in stages:
+        assert stage["first_epoch"] == end + 1
+        end = stage["last_epoch"]
+        own = valid[stage["first_epoch"] - 1 : end]
+        assert stage["valid_score"] == max(own) == valid[stage["best_epoch"] - 1]
+    assert end == len(history) == 6 + 6 + 1 + epochs
+    best = max(stages[2:], key=lambda stage: stage["valid_score"])
+    assert trainer.best_valid_score == best["valid_score"]
+    trainer.load_best()
+    score = trainer._valid_epoch(None)[0]
+    assert score == best["valid_score"]
+    if not epochs:  # nothing has moved since the join, so the parts are still at their best epochs
+        for stage in stages[:2]:
+            trainer.model.begin(stage["name"])
+            assert trainer._valid_epoch(None)[0] == stage["valid_score"]
+
+
+def test_stages_stop_early_on_their_own(ready, tmp_path):
+    trainer, history = staged(
+        ready, tmp_path, pretrain_epochs=30, stopping_step=1, epochs=30, eval_step=1
+    )
+    assert len(trainer.model.stages) == 4
+    assert len(history) < 91
+    for stage in trainer.model.stages[:2]:
+        length = stage["last_epoch"] - stage["first_epoch"] + 1
+        assert length == 30 or stage["last_epoch"] == stage["best_epoch"] + 2
+
+
+def test_neumf_without_pretraining(ready, tmp_path):
+    trainer, history = staged(ready, tmp_path, pretrain_epochs=0, epochs=2, learner="adam")
+    assert [stage["name"] for stage in trainer.model.stages] == ["joined", "fine_tuned"]
+    assert len(history) == 3
+    assert float(history[-1]["train_loss"]) < float(history[0]["train_loss"])
+
+
+def test_stages_without_validation_go_on_from_their_last_epoch(ready, tmp_path):
+    trainer, history = staged(ready, tmp_path, pretrain_epochs=2, epochs=2, eval_step=0)
+    assert history == []
+    assert [stage["last_epoch"] for stage in trainer.model.stages] == [2, 4, 5, 7]
+    assert {stage["valid_score"] for stage in trainer.model.stages} == {None}
+    assert trainer.best_epoch == 7
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mlp_layers": [8]}, "at least two widths"),
+        ({"mlp_layers": [7, 4]}, "the first one even"),
+        ({"mlp_layers": [8, 0]}, "at least two widths"),
+        ({"pretrain_weight": 1.5}, "between 0 and 1"),
+    ],
+)
+def test_bad_neumf_options(ready, options, message):
+    with pytest.raises(UserError, match=message):
+        ready("NeuMFp", **options)
+
+
+@pytest.mark.parametrize("name", ["LFM", "NeuMFp"])
+def test_negatives_come_from_the_fast_trainer(ready, name):
+    config = ready(name)[0]
+    assert issubclass(plugin.find_trainer(config), DMFTrainer)
