@@ -188,9 +188,14 @@ def _our_models() -> dict[str, ModuleType]:
 
 def _our_trainers() -> dict[str, type]:
     from recbole_dmf.models.neumf_pretrained import NeuMFpTrainer
-    from recbole_dmf.training.trainer import DMFTrainer
+    from recbole_dmf.training.trainer import DMFTrainer, FitEpochTrainer
 
-    return {"DMFTrainer": DMFTrainer, "LFMTrainer": DMFTrainer, "NeuMFpTrainer": NeuMFpTrainer}
+    return {
+        "DMFTrainer": DMFTrainer,
+        "LFMTrainer": DMFTrainer,
+        "NeuMFpTrainer": NeuMFpTrainer,
+        **{f"{name}Trainer": FitEpochTrainer for name in ("EALS", "ItemKNN", "ItemPop")},
+    }
 
 
 @lru_cache

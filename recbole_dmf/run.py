@@ -269,7 +269,7 @@ def _report_split(dataset, logger: logging.Logger) -> None:
         )
     if split.tied:
         logger.info(
-            f"{split.tied} user(s) have several interactions at their latest timestamp; the first "
+            f"{split.tied} user(s) have several interactions at their latest timestamp; the last "
             "one in the file is tested."
         )
     if len(split.test):
@@ -344,6 +344,7 @@ def _run(config, folder: Path, label: str, phases: tuple[str, ...]) -> dict[str,
         "processes": parallel.world_size(),
         "versions": versions(),
         "settings": plugin.model_settings(config),
+        **({"stages": model.stages} if hasattr(model, "stages") else {}),
     }
     if parallel.rank() == 0:
         if "test" in phases:

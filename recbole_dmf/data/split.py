@@ -52,8 +52,8 @@ def drop_duplicates(user: NDArray, item: NDArray, timestamp: NDArray | None) -> 
 def leave_one_out(user: NDArray, timestamp: NDArray | None, seed: int) -> Split:
     """Latest interaction of each user for test, one random other one for validation.
 
-    Test is the row with the greatest timestamp, the first in file order among equals; without
-    timestamps it is the last row in file order. Sec. 4.1. Users whose latest timestamp is 0, that
+    Test is the row with the greatest timestamp, and among equals (or without timestamps) the row
+    furthest down in the file. Sec. 4.1. Users whose latest timestamp is 0, that
     is unknown, have no latest interaction and are left out of test and validation.
 
     Args:
@@ -63,7 +63,7 @@ def leave_one_out(user: NDArray, timestamp: NDArray | None, seed: int) -> Split:
     """
     n_rows = len(user)
     rows = np.arange(n_rows)
-    latest_first = (-rows,) if timestamp is None else (rows, -np.asarray(timestamp))
+    latest_first = (-rows,) if timestamp is None else (-rows, -np.asarray(timestamp))
     order = np.lexsort((*latest_first, user))
     sorted_user = user[order]
     starts = np.flatnonzero(np.concatenate([[True], np.diff(sorted_user) != 0])[:n_rows])

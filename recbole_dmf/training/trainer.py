@@ -54,10 +54,7 @@ class RunTrainer(Trainer):
     def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
         start = time.perf_counter()
         self._epoch = epoch_idx
-        if hasattr(self.model, "fit_epoch"):
-            loss = self.model.fit_epoch()
-        else:
-            loss = super()._train_epoch(train_data, epoch_idx, loss_func, show_progress)
+        loss = super()._train_epoch(train_data, epoch_idx, loss_func, show_progress)
         self._train_seconds = time.perf_counter() - start
         self.seconds["train"] += self._train_seconds
         self._train_loss = sum(loss) if isinstance(loss, tuple) else loss
@@ -155,6 +152,13 @@ class RunTrainer(Trainer):
         """Release the files that the run holds open."""
         if isinstance(self.tensorboard, SummaryWriter):
             self.tensorboard.close()
+
+
+class FitEpochTrainer(Trainer):
+    """For models without gradients: an epoch is one call of the model's `fit_epoch`."""
+
+    def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
+        return self.model.fit_epoch()
 
 
 class DMFTrainer(Trainer):

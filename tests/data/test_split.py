@@ -26,7 +26,7 @@ def test_parts_are_disjoint_complete_and_latest(interactions, seed):
         test = [row for row in split.test if user[row] == u]
         valid = [row for row in split.valid if user[row] == u]
         latest = own[time[own] == time[own].max()]
-        assert test == [latest[0]]
+        assert test == [latest[-1]]
         assert len(valid) == 1
         assert valid[0] != test[0]
 
@@ -61,7 +61,7 @@ def latest_by_hand(path):
     frame.columns = ["user", "item", "rating", "time"]
     test = {}
     for row, (user, time) in enumerate(zip(frame.user, frame.time, strict=True)):
-        if user not in test or time > test[user][0]:
+        if user not in test or time >= test[user][0]:
             test[user] = (time, row)
     return frame, {user: row for user, (time, row) in test.items() if time > 0}
 
