@@ -32,6 +32,7 @@ from recbole.utils.argument_list import (
 
 from recbole_dmf import compat
 from recbole_dmf.data.atomic import read_inter
+from recbole_dmf.data.interactions import interaction_matrix
 from recbole_dmf.data.negatives import NegativeSampler
 from recbole_dmf.data.split import Split, drop_duplicates, leave_one_out
 from recbole_dmf.errors import UserError
@@ -373,6 +374,17 @@ def load_dataset(config) -> LeaveOneOutDataset:
 def find_trainer(config) -> type:
     """RecBole's trainer class for the configured model."""
     return get_trainer(config["MODEL_TYPE"], config["model"])
+
+
+def rated_matrix(config, train: RecBoleDataset):
+    """Training ratings (ones where there are none) as CSR [n_users, n_items] with padding."""
+    feat, rating = train.inter_feat, config["RATING_FIELD"]
+    return interaction_matrix(
+        feat[train.uid_field].numpy(),
+        feat[train.iid_field].numpy(),
+        feat[rating].numpy() if rating in feat.columns else None,
+        (train.user_num, train.item_num),
+    )
 
 
 def train_loader(config, train: RecBoleDataset, sampler: NegativeSampler | None):

@@ -310,7 +310,14 @@ def _run(config, folder: Path, label: str, phases: tuple[str, ...]) -> dict[str,
     trainer: RunTrainer = trainer_class(plugin.find_trainer(config))(config, model)
     if parallel.world_size() > 1 and not isinstance(trainer, DMFTrainer):
         raise UserError(f"{config['model']} trains in one process; leave --nproc out.")
-    about = {"model": config["model"], "dataset": config["dataset"], "settings": settings}
+    about = {
+        "model": config["model"],
+        "dataset": config["dataset"],
+        "settings": {**settings, "max_rating": config["max_rating"]},
+        "users": dataset.field2id_token[dataset.uid_field].tolist(),
+        "items": dataset.field2id_token[dataset.iid_field].tolist(),
+        "train": plugin.rated_matrix(config, prepared.train),
+    }
     trainer.attach(folder, prepared.phases["valid"], about)
     try:
         _fit(trainer, config, prepared)

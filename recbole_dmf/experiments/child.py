@@ -38,6 +38,8 @@ def run_in_child(
     try:
         process.join()
     except BaseException:
+        process.terminate()
+        process.join(5)
         process.kill()
         process.join()
         raise
@@ -55,6 +57,7 @@ def run_in_child(
 
 def _run(folder: Path, label: str, model: str, dataset: str, options: dict[str, Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # tidies up
     threading.Thread(target=_end_with_parent, daemon=True).start()
     chosen = {"model": model, "dataset": dataset, **options}
     words = [f"--{k}={v if isinstance(v, str) else repr(v)}" for k, v in chosen.items()]

@@ -1,0 +1,85 @@
+"""Two processes train as one does; run as users run them."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from recbole_dmf.errors import UserError
+from recbole_dmf.options import without_options
+from recbole_dmf.training.checkpoint import load_checkpoint
+from recbole_dmf.training.parallel import launch
+
+BIN = Path(sys.executable).parent
+COMMON = ["--model=DMF", "--dataset=tiny", "--epochs=2", "--init=xavier", "--learning_rate=0.001"]
+
+
+def run(command, tiny, folder, **environment):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    command = [*command, *COMMON, f"--data_path={tiny}", f"--checkpoint_dir={folder}"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tiny)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (found,) = Path(folder).iterdir()
+    with open(found / "history.csv", newline="") as file:
+        history = list(csv.DictReader(file))
+    result = json.loads((found / "result.json").read_text())
+    return result, history, load_checkpoint(found / "model.pt")["state_dict"]
+
+
+@pytest.fixture
+def single(tiny, tmp_path):
+    return run([BIN / "run_recbole"], tiny, tmp_path / "one")
+
+
+@pytest.mark.parametrize("how", ["nproc", "torchrun"])
+def test_two_processes_give_the_losses_and_metrics_of_one(tiny, tmp_path, single, how):
+    command = {
+        "nproc": [BIN / "run_recbole", "--nproc=2"],
+        "torchrun": [BIN / "torchrun", "--nproc_per_node=2", "--master_port=29611"]
+        + ["-m", "recbole_dmf.cli"],
+    }[how]
+    two = run(command, tiny, tmp_path / "two")
+    assert (single[0]["processes"], two[0]["processes"]) == (1, 2)
+    for one_row, two_row in zip(single[1], two[1], strict=True):
+        assert float(one_row["train_loss"]) == pytest.approx(float(two_row["train_loss"]), abs=1e-5)
+    for name, weight in single[2].items():
+        torch.testing.assert_close(weight, two[2][name], atol=1e-5, rtol=1e-4)
+    assert single[0]["candidates_sha256"] == two[0]["candidates_sha256"]
+    for name, value in single[0]["metrics"]["test"]["expected"].items():
+        assert value == pytest.approx(two[0]["metrics"]["test"]["expected"][name], abs=1e-3)
+
+
+def test_models_of_recbole_say_that_they_train_alone(tiny, tmp_path):
+    command = [BIN / "run_recbole", "--model=BPR", "--dataset=tiny", f"--data_path={tiny}"]
+    done = subprocess.run(
+        [*command, "--nproc=2", "--epochs=1"], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 2
+    assert "BPR trains in one process" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("nproc", "machines"),
+    [(0, {}), (2, {"world_size": "1"}), (1, {"world_size": "2", "group_offset": "2"})],
+)
+def test_numbers_that_make_no_sense(nproc, machines):
+    with pytest.raises(UserError, match="does not fit"):
+        launch([], nproc, machines)
+
+
+def test_ports_that_are_no_numbers():
+    with pytest.raises(UserError, match="whole numbers"):
+        launch([], 2, {"port": "http"})
+
+
+def test_the_options_of_the_launcher_do_not_reach_the_children():
+    argv = ["--model=DMF", "--nproc", "2", "--epochs", "3", "--world-size=4", "-d", "x"]
+    assert without_options(argv, ("nproc", "world_size")) == [
+        "--model=DMF", "--epochs", "3", "-d", "x",
+    ]  # fmt: skip
