@@ -36,7 +36,7 @@ def measure_steps(iterator, step, n_steps: int) -> float:
 def measure_ours(args) -> dict[str, float]:
     from recbole_dmf import plugin
     from recbole_dmf.run import build_config, peak_memory_mb, prepare
-    from recbole_dmf.training.trainer import trainer_class
+    from recbole_dmf.training.trainer import threads_for, trainer_class
 
     start = time.perf_counter()
     options = {
@@ -59,7 +59,9 @@ def measure_ours(args) -> dict[str, float]:
     sampling = seconds_of(trainer.draw_negatives)
     batches = trainer.batches()
     n_batches = len(batches)
-    step = measure_steps(iter(batches), trainer.step, min(args.steps, n_batches - 6))
+    model.train()
+    with threads_for(args.batch_size):
+        step = measure_steps(iter(batches), trainer.step, min(args.steps, n_batches - 6))
     score = statistics.median(
         seconds_of(lambda: trainer.count(prepared.phases["test"])) for _ in range(3)
     )

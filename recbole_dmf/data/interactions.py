@@ -1,10 +1,9 @@
 """The interaction matrix Y, sparse by user and by item, and its product with a first layer."""
 
-import warnings
-
 import numpy as np
 import scipy.sparse as sp
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
 MATRICES = ("rating", "binary")
@@ -29,29 +28,41 @@ def interaction_matrix(
     return matrix
 
 
-def _csr_tensor(crow: torch.Tensor, col: torch.Tensor, value: torch.Tensor, size) -> torch.Tensor:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        return torch.sparse_csr_tensor(crow, col, value, size=size, check_invariants=False)
+class _Rows:
+    """CSR arrays as tensors: `start` int32 [n + 1], `column` int32 and `value` float [entries]."""
 
+    def __init__(self, start: torch.Tensor, column: torch.Tensor, value: torch.Tensor):
+        self.start, self.column, self.value = start, column, value
 
-def _torch_csr(matrix: sp.csr_matrix) -> torch.Tensor:
-    # 32-bit indices are what MKL and cuSPARSE work on; scipy picks them up to 2^31 entries.
-    crow, col, value = map(torch.from_numpy, (matrix.indptr, matrix.indices, matrix.data))
-    return _csr_tensor(crow, col, value, matrix.shape)
+    @classmethod
+    def of(cls, matrix: sp.csr_matrix, device: torch.device) -> "_Rows":
+        arrays = (matrix.indptr, matrix.indices, matrix.data)
+        return cls(*(torch.from_numpy(array).to(device) for array in arrays))
+
+    def matmul(self, dense: torch.Tensor) -> torch.Tensor:
+        # The weighted sum of embedding rows is a sparse product; its forward pass is about three
+        # times as fast on one core as MKL's sparse product. Its backward pass is not used.
+        return F.embedding_bag(
+            self.column,
+            dense,
+            self.start,
+            mode="sum",
+            per_sample_weights=self.value,
+            include_last_offset=True,
+        )
 
 
 class _SparseMatmul(torch.autograd.Function):
     """rows @ weight, with the dense gradient rows^T @ grad from a stored transpose."""
 
     @staticmethod
-    def forward(ctx, weight, rows, rows_transposed):
-        ctx.rows_transposed = rows_transposed
-        return torch.sparse.mm(rows, weight)
+    def forward(ctx, weight, rows, transposed):
+        ctx.transposed = transposed
+        return rows.matmul(weight)
 
     @staticmethod
     def backward(ctx, grad):
-        return torch.sparse.mm(ctx.rows_transposed, grad.contiguous()), None, None
+        return ctx.transposed.matmul(grad.contiguous()), None, None
 
 
 class SparseInput:
@@ -69,9 +80,8 @@ class SparseInput:
         numpy_dtype = {torch.float32: np.float32, torch.float64: np.float64}[dtype]
         self.matrix = sp.csr_matrix(matrix, dtype=numpy_dtype)
         self.device = torch.device(device)
-        transposed = sp.csr_matrix(self.matrix.T)
-        self._all = _torch_csr(self.matrix).to(device)
-        self._all_transposed = _torch_csr(transposed).to(device)
+        self._all = _Rows.of(self.matrix, self.device)
+        self._all_transposed = _Rows.of(sp.csr_matrix(self.matrix.T), self.device)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -93,28 +103,28 @@ class SparseInput:
             return product if ids is None else product.index_select(0, ids)
         if self.device.type == "cpu":
             block = self.matrix[ids.numpy()]
-            rows, rows_transposed = _torch_csr(block), _torch_csr(sp.csr_matrix(block.T))
+            rows = _Rows.of(block, self.device)
+            transposed = _Rows.of(sp.csr_matrix(block.T), self.device)
         else:
-            rows, rows_transposed = _slice_on_device(self._all, ids)
-        return _SparseMatmul.apply(weight, rows, rows_transposed)
+            rows, transposed = _slice_on_device(self._all, ids, self.shape[1])
+        return _SparseMatmul.apply(weight, rows, transposed)
 
 
-def _slice_on_device(matrix: torch.Tensor, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows `ids` of a CSR tensor and their transpose, without leaving the device."""
-    crow, col, value = matrix.crow_indices(), matrix.col_indices(), matrix.values()
-    counts = (crow[ids + 1] - crow[ids]).long()
-    new_crow = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+def _slice_on_device(rows: _Rows, ids: torch.Tensor, n_columns: int) -> tuple[_Rows, _Rows]:
+    """The rows `ids` and their transpose, without leaving the device."""
+    first = rows.start[ids].long()
+    counts = rows.start[ids + 1].long() - first
+    start = _starts(counts)
     row = torch.repeat_interleave(torch.arange(len(ids), device=ids.device), counts)
-    entry = torch.arange(len(row), device=ids.device) + (crow[ids].long() - new_crow[:-1])[row]
-    new_col, new_value = col[entry], value[entry]
-    rows = _csr_tensor(new_crow.to(crow.dtype), new_col, new_value, (len(ids), matrix.shape[1]))
-    order = torch.argsort(new_col, stable=True)
-    per_column = torch.bincount(new_col, minlength=matrix.shape[1])
-    column_start = torch.cat([per_column.new_zeros(1), per_column.cumsum(0)])
-    transposed = _csr_tensor(
-        column_start.to(crow.dtype),
-        row[order].to(crow.dtype),
-        new_value[order],
-        (matrix.shape[1], len(ids)),
+    entry = torch.arange(len(row), device=ids.device) + (first - start[:-1])[row]
+    column, value = rows.column[entry], rows.value[entry]
+    order = torch.argsort(column, stable=True)
+    transposed_start = _starts(torch.bincount(column, minlength=n_columns))
+    return (
+        _Rows(start.int(), column, value),
+        _Rows(transposed_start.int(), row[order].int(), value[order]),
     )
-    return rows, transposed
+
+
+def _starts(counts: torch.Tensor) -> torch.Tensor:
+    return torch.cat([counts.new_zeros(1), counts.cumsum(0)])

@@ -3,7 +3,6 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from recbole_dmf.data import interactions
 from recbole_dmf.data.interactions import SparseInput, interaction_matrix
 
 
@@ -39,10 +38,9 @@ def test_sparse_product_and_gradient_are_the_dense_ones(matrix, ids, on_device, 
     np.testing.assert_allclose(gradient, dense.T @ weighting, atol=1e-12)
 
 
-def test_no_dense_block_of_inputs(monkeypatch):
+def test_no_dense_block_of_inputs():
     """A batch costs memory in proportion to its ratings, not to batch x items."""
     wide = sp.random(50, 200_000, density=1e-5, format="csr", random_state=0)
     rows = SparseInput(wide, "cpu")
     product = rows.matmul(torch.ones(200_000, 2), torch.arange(20))
     assert product.shape == (20, 2)
-    assert interactions._torch_csr(wide).layout == torch.sparse_csr
