@@ -6,11 +6,17 @@ if TYPE_CHECKING:
     from recbole_dmf.models.dmf import DMF
     from recbole_dmf.plugin import register
     from recbole_dmf.run import run_recbole
+    from recbole_dmf.serving.recommend import Recommender
 
-__all__ = ["DMF", "register", "run_recbole"]
+__all__ = ["DMF", "Recommender", "register", "run_recbole"]
 __version__ = "0.1.0"
 
-_HOME = {"DMF": "models.dmf", "register": "plugin", "run_recbole": "run"}
+_HOME = {
+    "DMF": "models.dmf",
+    "register": "plugin",
+    "run_recbole": "run",
+    "Recommender": "serving.recommend",
+}
 
 
 def __getattr__(name: str):

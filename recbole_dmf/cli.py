@@ -87,13 +87,19 @@ COMMANDS = {
     "report": ("recbole_dmf.experiments.report:main_report", "redraw a comparison's report"),
     "tune": ("recbole_dmf.experiments.tune:main_tune", "search options by validation"),
     "convert": ("recbole_dmf.data.convert:main_convert", "raw rating files -> atomic files"),
+    "recommend": ("recbole_dmf.serving.recommend:main_recommend", "items for users, known or new"),
+    "export": ("recbole_dmf.serving.export:main_export", "vectors and weights for other programs"),
+    "init-dataset": (
+        "recbole_dmf.data.init_dataset:main_init_dataset",
+        "write a data set's property file",
+    ),
     "check": ("recbole_dmf.data.check:main_check", "what is wrong with my atomic files?"),
 }
 
 
 def _command_help() -> str:
     lines = ["usage: recbole-dmf COMMAND [--option=value ...]", ""]
-    lines += [f"  {name:<12}{what}" for name, (_, what) in COMMANDS.items()]
+    lines += [f"  {name:<14}{what}" for name, (_, what) in COMMANDS.items()]
     lines += ["", "recbole-dmf COMMAND --help says more; run_recbole trains a single model.", ""]
     return "\n".join(lines)
 

@@ -32,10 +32,17 @@ from recbole.utils.argument_list import (
 
 from recbole_dmf import compat
 from recbole_dmf.data.atomic import read_inter
+from recbole_dmf.data.benchmark_files import (
+    find_parts,
+    part_names,
+    read_candidates,
+    split_parts,
+)
 from recbole_dmf.data.interactions import interaction_matrix
 from recbole_dmf.data.negatives import NegativeSampler
 from recbole_dmf.data.split import Split, drop_duplicates, leave_one_out
 from recbole_dmf.errors import UserError
+from recbole_dmf.options import check_options
 
 SPLIT = "latest_test_random_valid"  # value of eval_args.split.LS for the paper's split
 PROPERTIES = files("recbole_dmf.properties")
@@ -68,6 +75,32 @@ class LeaveOneOutDataset(RecBoleDataset):
     def uses_our_split(self) -> bool:
         return self.config["eval_args"]["split"] == {"LS": SPLIT}
 
+    def _load_inter_feat(self, token, dataset_path):
+        folder, parts = Path(dataset_path), self.benchmark_filename_list
+        names = [f"{token}.inter"] if parts is None else [f"{token}.{p}.inter" for p in parts]
+        for name in names:
+            if not (folder / name).is_file():
+                raise UserError(
+                    f"{folder / name}: no such file. Put the interactions there, "
+                    + ("or correct benchmark_filename." if parts else "or correct --data_path.")
+                )
+        super()._load_inter_feat(token, dataset_path)
+        assumed = []
+        rating = self.config["RATING_FIELD"]
+        if rating not in self.inter_feat:
+            assumed.append(f"no column {rating}, so every interaction counts as 1 (Eq. 1)")
+        elif not self.config["max_rating"]:
+            values = self.inter_feat[rating]
+            self.config["max_rating"] = float(values.max())
+            assumed.append(f"rating scale {values.min():g}..{values.max():g} from the data")
+        if self.time_field not in self.inter_feat and parts is None:
+            assumed.append("no timestamps, so the last row of each user is tested")
+        if assumed and not _is_described(self.config):
+            self.logger.info(
+                f"no property file for {token}: {', '.join(assumed)}; "
+                f"`recbole-dmf init-dataset {folder}` writes it down"
+            )
+
     def _load_feat(self, filepath, source):
         load_col, _ = self._get_load_and_unload_col(source)
         wanted = {self.uid_field, self.iid_field}
@@ -75,6 +108,12 @@ class LeaveOneOutDataset(RecBoleDataset):
         if source != FeatureSource.INTERACTION or load_col is None:
             return super()._load_feat(filepath, source)
         if not wanted <= set(load_col) <= wanted.union(optional):
+            there = _header_fields(Path(filepath), self.config["field_separator"])
+            if there and (missing := sorted(set(load_col).difference(there))):
+                raise UserError(
+                    f"{filepath}, line 1: no column {missing[0]!r}; there are {', '.join(there)}. "
+                    "Correct load_col."
+                )
             return super()._load_feat(filepath, source)
         rating, time = (field if field in load_col else None for field in optional)
         top = self.config["max_rating"]
@@ -94,8 +133,6 @@ class LeaveOneOutDataset(RecBoleDataset):
             self.field2seqlen[field] = 1
             if not is_token:
                 self.field2bucketnum[field] = 2
-        if rating and not top:
-            self.config["max_rating"] = float(frame[rating].max())
         return frame
 
     def _fill_nan(self):
@@ -154,15 +191,70 @@ class LeaveOneOutDataset(RecBoleDataset):
         self.field2id_token[self.iid_field] = np.concatenate([tokens, np.array(missing, object)])
 
     def build(self):
+        parts = self.benchmark_filename_list
         if not self.uses_our_split:
+            if parts and len(parts) != 3:
+                raise UserError(
+                    "RecBole's own evaluation needs three parts in benchmark_filename; add one, or "
+                    f"leave eval_args.split at LS: {SPLIT}."
+                )
             return super().build()
         if len(self.inter_feat) == 0:
             raise UserError("no interactions are left after filtering; loosen the filters.")
-        user = self.inter_feat[self.uid_field].to_numpy()
-        self.split = leave_one_out(user, self._time(), int(self.config["split_seed"]))
+        self.split = self._split_of_parts(parts) if parts else self._leave_one_out()
         self._change_feat_format()
         parts = (self.split.train, self.split.valid, self.split.test)
         return [self.copy(self.inter_feat[torch.from_numpy(rows)]) for rows in parts]
+
+    def _leave_one_out(self) -> Split:
+        user = self.inter_feat[self.uid_field].to_numpy()
+        return leave_one_out(user, self._time(), int(self.config["split_seed"]))
+
+    def _split_of_parts(self, names: list[str]) -> Split:
+        """The split of `benchmark_filename`; RecBole filters no ready-made parts."""
+        filters = ("user_inter_num_interval", "item_inter_num_interval", "val_interval")
+        usual = _recbole_properties("dataset", "sample")
+        if given := [name for name in filters if self.config[name] not in (None, usual.get(name))]:
+            raise UserError(
+                f"{given[0]} would change the ready-made parts {', '.join(names)}; leave it out."
+            )
+        split, notes = split_parts(
+            self.inter_feat[self.uid_field].to_numpy(),
+            self.inter_feat[self.iid_field].to_numpy(),
+            self._time(),
+            dict(zip(names, self.file_size_list, strict=True)),
+            int(self.config["split_seed"]),
+            self.field2id_token[self.uid_field],
+        )
+        files = (f"{self.dataset_name}.{name}.inter" for name in names)
+        self.logger.info(f"ready-made split: {', '.join(files)}")
+        for note in notes:
+            self.logger.warning(note)
+        kept = len(split.train) + len(split.valid) + len(split.test)
+        self.dropped_duplicates = len(self.inter_feat) - kept
+        return split
+
+    def ready_candidates(self, phase: str, target: dict[int, int], seen) -> np.ndarray | None:
+        """The candidates in `NAME.PART.candidates`, or None where there is no such file.
+
+        Args:
+            phase: valid or test.
+            target: user -> left-out item, of all users of the phase.
+            seen: CSR [n_users, n_items], non-zero at all interactions.
+        """
+        parts = self.benchmark_filename_list or []
+        part = parts[-1] if parts and phase == "test" else parts[1] if len(parts) == 3 else None
+        path = Path(self.dataset_path) / f"{self.dataset_name}.{part}.candidates"
+        if part is None or not path.is_file():
+            return None
+        fields = (self.uid_field, self.iid_field)
+        ids = tuple(self.field2token_id[field] for field in fields)
+        separator = self.config["field_separator"]
+        items, notes = read_candidates(path, target, seen, ids, fields, separator)
+        self.logger.info(notes[0])
+        for note in notes[1:]:
+            self.logger.warning(note)
+        return items
 
 
 def _module(name: str, **attributes) -> ModuleType:
@@ -245,19 +337,66 @@ def load_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def _header_fields(data_path: str, dataset: str) -> list[str]:
-    """Field names in the header of a data set's .inter file; [] if it cannot be read."""
+def _header_fields(path: Path, separator: str) -> list[str]:
+    """Field names in the header of an atomic file; [] if it cannot be read."""
     try:
-        with (Path(data_path) / dataset / f"{dataset}.inter").open(encoding="utf-8") as stream:
-            return [field.split(":")[0] for field in stream.readline().rstrip("\r\n").split("\t")]
+        with path.open(encoding="utf-8") as stream:
+            header = stream.readline().rstrip("\r\n")
     except (OSError, UnicodeDecodeError):
         return []
+    return [field.split(":")[0] for field in header.split(separator)]
+
+
+def _inferred(folder: Path, name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """`load_col` and `benchmark_filename` as the files of a data set suggest them."""
+    parts = settings.get("benchmark_filename") or find_parts(folder, name)
+    if parts is not None:
+        parts = part_names(parts)
+    files = [f"{name}.{part}.inter" for part in parts or ()] or [f"{name}.inter"]
+    headers = [_header_fields(folder / file, str(settings["field_separator"])) for file in files]
+    optional = [settings[key] for key in ("RATING_FIELD", "TIME_FIELD")]
+    columns = [settings[key] for key in ("USER_ID_FIELD", "ITEM_ID_FIELD")]
+    columns += [field for field in optional if all(field in fields for fields in headers)]
+    return {"benchmark_filename": parts, "load_col": {"inter": columns}}
+
+
+def _read_beside(folder: Path, model: str, name: str) -> dict[str, Any]:
+    """The property file that lies beside a data set's files, checked; {} where there is none.
+
+    Raises:
+        UserError: not plain values, an unknown option, or a wrong type.
+    """
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        return {}
+    content = load_yaml(path)
+    defaults, strict = default_settings(model, name), strict_options(model)
+    settings = content.get("model_settings", {})
+    if not isinstance(settings, dict) or not all(isinstance(v, dict) for v in settings.values()):
+        raise UserError(f"{path}: model_settings must hold `MODEL: {{option: value}}`.")
+    check_options(settings.get(model, {}), defaults, strict, f"{path}, model_settings of {model}")
+    rest = {key: value for key, value in content.items() if key != "model_settings"}
+    check_options(rest, defaults, strict, str(path))
+    return content
+
+
+def _is_described(config) -> bool:
+    """Whether anybody has said what the data set's columns are."""
+    name = config["dataset"]
+    return (
+        "load_col" in config.external_config_dict
+        or bool(read_properties("dataset", name) or _recbole_properties("dataset", name))
+        or (Path(config["data_path"]) / f"{name}.yaml").is_file()
+    )
 
 
 def _load_internal_config_dict(self, model, model_class, dataset):
-    """RecBole's defaults, then ours: protocol < model < data set; the user's options still win."""
+    """RecBole's defaults, then ours: protocol < model < data set; the user's options still win.
+
+    Of a data set's options, what its files suggest < our shipped file < the one beside the data.
+    """
     _original_internal(self, model, model_class, dataset)
-    settings = self.internal_config_dict
+    settings, given = self.internal_config_dict, self.external_config_dict
     recbole_model = _recbole_properties("model", model)
     if model in _our_models():
         for key in recbole_model:
@@ -268,19 +407,21 @@ def _load_internal_config_dict(self, model, model_class, dataset):
     protocol = read_properties("", "protocol")
     settings.update({k: v for k, v in protocol.items() if k not in recbole_model})
     settings.update(read_properties("model", model))
-    ours = read_properties("dataset", dataset)
-    if not ours and not _recbole_properties("dataset", dataset):
-        data_path = self.external_config_dict.get("data_path", settings["data_path"])
-        fields = _header_fields(data_path, dataset)
-        optional = [settings[key] for key in ("RATING_FIELD", "TIME_FIELD")]
-        wanted = [settings["USER_ID_FIELD"], settings["ITEM_ID_FIELD"]]
-        wanted += [field for field in optional if field in fields]
-        ours = {"load_col": {"inter": wanted}}
-    for key, value in ours.items():
-        if key == "model_settings":
-            settings.update(value.get(model, {}))
-        else:
-            settings[key] = value
+    shipped = read_properties("dataset", dataset)
+    sources = [shipped]
+    if dataset != "ml-100k" or "data_path" in given:  # else RecBole's own copy is read
+        folder = Path(given.get("data_path", settings["data_path"])) / dataset
+        beside = _read_beside(folder, model, dataset)
+        inferred = _inferred(folder, dataset, {**settings, **shipped, **beside, **given})
+        if _recbole_properties("dataset", dataset):
+            del inferred["load_col"]
+        sources = [inferred, shipped, beside]
+    for source in sources:
+        for key, value in source.items():
+            if key == "model_settings":
+                settings.update(value.get(model, {}))
+            else:
+                settings[key] = value
 
 
 _original_internal = Config._load_internal_config_dict

@@ -27,9 +27,9 @@ from recbole_dmf import plugin
 from recbole_dmf.data.interactions import interaction_matrix
 from recbole_dmf.data.negatives import NegativeSampler
 from recbole_dmf.errors import UserError
-from recbole_dmf.evaluation.candidates import draw_candidates
+from recbole_dmf.evaluation.candidates import candidates_from, draw_candidates
 from recbole_dmf.evaluation.evaluate import Counts, Phase, per_user, summarise
-from recbole_dmf.evaluation.metrics import METRICS, READINGS
+from recbole_dmf.evaluation.metrics import METRICS, N_CANDIDATES, READINGS
 from recbole_dmf.files import atomic_path, make_folder, write_text
 from recbole_dmf.options import check_options
 from recbole_dmf.training import parallel
@@ -222,7 +222,13 @@ def prepare(config, dataset) -> Prepared:
             "rm_dup_inter at 'latest'."
         )
     _report_split(dataset, logger)
-    n_candidates = int(config["eval_args"]["mode"]["test"][3:] or 0)
+    mode = str(config["eval_args"]["mode"]["test"])
+    if not mode.startswith("uni") or not mode[3:].isdecimal() or int(mode[3:]) < 1:
+        raise UserError(
+            f"eval_args.mode is {mode!r}; give uni100, or another number of candidates. All "
+            "unseen items are ranked besides, as the reading 'full'."
+        )
+    n_candidates = int(mode[3:])
     n_unseen = dataset.item_num - 1 - np.diff(seen.indptr)
     phases = {}
     for number, name in enumerate(("valid", "test")):
@@ -233,11 +239,21 @@ def prepare(config, dataset) -> Prepared:
                 f"{int((~keep).sum())} user(s) have interacted with every item and are not "
                 "evaluated: there is nothing to rank."
             )
-        generator = np.random.default_rng([int(config["split_seed"]), 0xCA4D, number])
-        drawn = draw_candidates(seen, user[keep], target[keep], generator, n_candidates)
-        phases[name] = Phase(drawn, seen, config["device"])
+        left_out = dict(zip(user.tolist(), target.tolist(), strict=True))
+        ready = dataset.ready_candidates(name, left_out, seen)
+        if ready is None:
+            generator = np.random.default_rng([int(config["split_seed"]), 0xCA4D, number])
+            ranked = draw_candidates(seen, user[keep], target[keep], generator, n_candidates)
+        else:
+            ranked = candidates_from(user[keep], target[keep], ready[keep])
+        phases[name] = Phase(ranked, seen, config["device"])
+        if ranked.items.shape[1] != N_CANDIDATES:
+            logger.info(
+                f"{name}: the sampled reading ranks {ranked.items.shape[1]} candidates; the "
+                f"expected one stays the mean over all draws of {N_CANDIDATES} unseen items."
+            )
     few = int((phases["test"].n_unseen < n_candidates).sum())
-    if few:
+    if few and ready is None:
         logger.warning(
             f"{few} user(s) have fewer than {n_candidates} unseen items; all of them are ranked."
         )

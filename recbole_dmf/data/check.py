@@ -129,9 +129,10 @@ def _check_times(file: str, lines: np.ndarray, name: str, times: np.ndarray) -> 
         findings.extend(repeated(severity, file, lines[rows], name, message, remedy))
 
     everywhere = np.ones(len(times), dtype=bool)
-    file_order = "Each user's test item is then the first of the file; give true times."
+    file_order = "Each user's test item is then the last of the file; give true times."
     if len(known) == 0:
-        found("warning", everywhere, "all timestamps are 0", file_order)
+        nobody = "Nobody's latest item is known, so nobody is tested: give true times, or none."
+        found("warning", everywhere, "all timestamps are 0", nobody)
     elif len(times) > 1 and (times == times[0]).all():
         found("warning", everywhere, "all timestamps are equal", file_order)
     else:
@@ -198,7 +199,8 @@ def _check_split(
 
     few = f"have fewer than {MIN_INTERACTIONS} interactions"
     unseen = f"have fewer than {N_CANDIDATES} items that they have not rated"
-    order = "The first of them in the file becomes the test item."
+    order = "The last of them in the file becomes the test item."
+    untimed = "They are trained on, but not tested, as long as their times are unknown."
     findings = of_users(
         "warning", count < MIN_INTERACTIONS, few, "They are trained on, but not tested."
     )
@@ -208,7 +210,7 @@ def _check_split(
     findings += of_users("note", level > 1, "have several latest items", order)
     if times is not None and times.any():
         unknown = "have 0 as their latest timestamp"
-        findings += of_users("warning", times[test] == 0, unknown, "Give their true times.")
+        findings += of_users("warning", times[test] == 0, unknown, untimed)
     if cold := cold_items(items, test):
         message = f"{cold} of {n_users} users' latest items occur in no other interaction"
         remedy = "Nothing is known about these test items in training."
@@ -263,6 +265,13 @@ def show(findings: list[Finding]) -> str:
     return "\n".join(texts)
 
 
+def _known_options(name: str) -> set[str]:
+    """Every option that may stand in a data set's property file."""
+    from recbole_dmf.plugin import default_settings  # takes seconds: not for --help
+
+    return {*default_settings("DMF", name), "model_settings"}
+
+
 def main_check(argv: list[str], known_options: set[str] | None = None) -> int:
     """The command `check`: 0 if there are only notes, 1 for warnings, 2 for errors.
 
@@ -270,7 +279,7 @@ def main_check(argv: list[str], known_options: set[str] | None = None) -> int:
 
     Args:
         argv: the arguments after `recbole-dmf check`.
-        known_options: see `check_folder`.
+        known_options: see `check_folder`; by default all that a run of DMF knows.
 
     Raises:
         UserError: the folder or the property file cannot be used at all.
@@ -284,6 +293,10 @@ def main_check(argv: list[str], known_options: set[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     properties = None
     findings: list[Finding] = []
+    name = arguments.folder.resolve().name
+    settings = arguments.properties or arguments.folder / f"{name}.yaml"
+    if known_options is None and settings.exists():
+        known_options = _known_options(name)
     if arguments.properties is not None:
         if not arguments.properties.is_file():
             raise UserError(f"--properties={arguments.properties}: no such file.")

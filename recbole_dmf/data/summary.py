@@ -45,7 +45,7 @@ def latest_rows(users: np.ndarray, times: np.ndarray | None) -> tuple[np.ndarray
         times: float64 [rows]; None if unknown: then the last row is the latest.
 
     Returns:
-        rows int64 [n], of several latest ones the first, and counts int64 [n].
+        rows int64 [n], of several latest ones the last, and counts int64 [n].
     """
     n_users = int(users.max()) + 1
     if times is None:
@@ -53,9 +53,9 @@ def latest_rows(users: np.ndarray, times: np.ndarray | None) -> tuple[np.ndarray
     last = np.full(n_users, -np.inf)
     np.maximum.at(last, users, times)
     rows = np.flatnonzero(times == last[users])
-    first = np.empty(n_users, dtype=np.int64)
-    first[users[rows][::-1]] = rows[::-1]  # the first row is written last
-    return first, np.bincount(users[rows], minlength=n_users)
+    latest = np.empty(n_users, dtype=np.int64)
+    latest[users[rows]] = rows  # the last row is written last
+    return latest, np.bincount(users[rows], minlength=n_users)
 
 
 def cold_items(items: np.ndarray, rows: np.ndarray) -> int:

@@ -1,5 +1,6 @@
 """Model checkpoints of plain tensors and plain values, loadable with `weights_only=True`."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,9 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     if not path.is_file():
         raise UserError(f"there is no checkpoint {path}.")
     try:
-        content = unpack(torch.load(path, map_location=device, weights_only=True))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch also warns of what it then refuses
+            content = unpack(torch.load(path, map_location=device, weights_only=True))
     except Exception as error:
         raise UserError(
             f"{path} cannot be read as a checkpoint of recbole-dmf (it is damaged, or holds "

@@ -138,7 +138,7 @@ FINDS = {
     ),
     "same pair": (with_line(7, "u0\ti0\t5\t1\n"), "warning", 7, None, "same user and item"),
     "few": (with_line(7, "new\ti0\t5\t1\n"), "warning", 7, "user_id", "fewer than 3 interactions"),
-    "tied": (changed(5, 3, "1040"), "note", 5, "user_id", "several latest"),
+    "tied": (changed(5, 3, "1040"), "note", 6, "user_id", "several latest"),
     "cold": (with_line(7, "u0\tonly\t5\t3000\n"), "note", None, "item_id", "1 of 8 users' latest"),
 }
 

@@ -325,17 +325,17 @@ def test_keep_latest_and_latest_rows(rows):
     assert np.flatnonzero(kept).tolist() == sorted(best.values())
 
     codes = np.unique(users, return_inverse=True)[1]
-    first, level = latest_rows(codes, times.astype(float))
+    tested, level = latest_rows(codes, times.astype(float))
     for user in range(codes.max() + 1):
         mine = [row for row in range(len(rows)) if codes[row] == user]
         last = max(times[row] for row in mine)
         latest = [row for row in mine if times[row] == last]
-        assert (first[user], level[user]) == (latest[0], len(latest))
+        assert (tested[user], level[user]) == (latest[-1], len(latest))
     assert latest_rows(codes, None)[0].tolist() == [
         max(np.flatnonzero(codes == user)) for user in range(codes.max() + 1)
     ]
-    others = np.delete(items, first)
-    assert cold_items(items, first) == sum(item not in others for item in items[first])
+    others = np.delete(items, tested)
+    assert cold_items(items, tested) == sum(item not in others for item in items[tested])
 
 
 # ---- Round trip

@@ -1,0 +1,276 @@
+"""A trained model's vectors and weights in formats that other programs read."""
+
+import io
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from recbole_dmf.errors import UserError
+from recbole_dmf.files import atomic_path, make_folder
+from recbole_dmf.models.dmf import DMF, NORM_EPSILON
+from recbole_dmf.serving.recommend import Recommender, parse_options
+
+ONNX_OPSET, ONNX_IR = 17, 8  # read by onnxruntime 1.12 and later
+TOLERANCE = 1e-5  # of onnxruntime's vectors from torch's, relative to entries above 1
+_CHECKED_USERS = 64
+_PROTOBUF_LIMIT = 2**31 - 2**20
+
+
+def npz(recommender: Recommender) -> bytes:
+    """Vectors and ids, for `numpy.load(file, allow_pickle=False)`.
+
+    Arrays: user_ids [n_users] and item_ids [n_items], text of fixed width; user_vectors
+    [n_users, f] and item_vectors [n_items, f], float32, whose inner product is the score. Padding
+    is left out.
+
+    Raises:
+        UserError: the model has no such vectors.
+    """
+    p, q = _vectors(recommender)
+    stream = io.BytesIO()
+    np.savez_compressed(
+        stream,
+        user_ids=recommender.users[1:].astype(np.str_),
+        user_vectors=p,
+        item_ids=recommender.items[1:].astype(np.str_),
+        item_vectors=q,
+    )
+    return stream.getvalue()
+
+
+def faiss(recommender: Recommender) -> bytes:
+    """A FAISS IndexFlatIP over the item vectors; its row n is item_ids[n] of `npz`.
+
+    Its search with a user's vector is the model's own ranking, seen items included.
+
+    Raises:
+        UserError: the model has no such vectors, or faiss is not installed.
+    """
+    library = _package("faiss", "faiss")
+    _, q = _vectors(recommender)
+    index = library.IndexFlatIP(q.shape[1])
+    index.add(q)
+    return library.serialize_index(index).tobytes()
+
+
+def safetensors(recommender: Recommender) -> bytes:
+    """The state dict and other learned tensors; model, data set and options (JSON) as metadata.
+
+    Raises:
+        UserError: what the model learned is not all in tensors, or safetensors is not installed.
+    """
+    library = _package("safetensors.torch", "safetensors")
+    content = recommender.content
+    other = {k: v for k, v in content["other_parameter"].items() if v is not None}
+    no_tensors = [name for name, value in other.items() if not isinstance(value, torch.Tensor)]
+    if no_tensors:
+        raise UserError(
+            f"{content['model']} keeps {', '.join(no_tensors)} in matrices that safetensors cannot "
+            "hold; leave it out of --formats."
+        )
+    about = {name: content[name] for name in ("model", "dataset")}
+    about["settings"] = json.dumps(content["settings"], sort_keys=True)
+    state = {**other, **recommender.model.state_dict()}
+    # Clones, since tensors must not share memory.
+    return library.save({k: v.detach().cpu().contiguous().clone() for k, v in state.items()}, about)
+
+
+def onnx(recommender: Recommender) -> bytes:
+    """DMF's user tower, checked against torch by onnxruntime.
+
+    Inputs: `items` int64 [batch, length], rows of item_ids of `npz`, and `ratings` float32
+    [batch, length]; shorter rows are filled up with rating 0 (and any item). Output: `vector`
+    float32 [batch, f], as user_vectors of `npz`.
+
+    The graph is built node by node, so it does not depend on which exporter torch has.
+
+    Raises:
+        UserError: another model than DMF, onnx or onnxruntime is not installed, or the results
+            differ.
+    """
+    library, runtime = _package("onnx", "onnx"), _package("onnxruntime", "onnx")
+    if not isinstance(recommender.model, DMF):
+        raise UserError(
+            f"onnx holds DMF's user tower, which {recommender.content['model']} has not; "
+            "leave it out of --formats."
+        )
+    graph = _user_tower(recommender.model, library)
+    model = library.helper.make_model(
+        graph,
+        opset_imports=[library.helper.make_opsetid("", ONNX_OPSET)],
+        ir_version=ONNX_IR,
+        producer_name="recbole-dmf",
+    )
+    if sum(len(tensor.raw_data) for tensor in graph.initializer) > _PROTOBUF_LIMIT:
+        raise UserError("the user tower is larger than the 2 GB that an ONNX file can hold.")
+    library.checker.check_model(model, full_check=True)
+    content = model.SerializeToString()
+    session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    users = np.arange(1, min(len(recommender.users), 1 + _CHECKED_USERS))
+    items, ratings = _padded(recommender, users)
+    found = session.run(["vector"], {"items": items, "ratings": ratings})[0]
+    expected = _vectors(recommender)[0][users - 1]
+    difference = float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
+    if not difference <= TOLERANCE:
+        raise UserError(
+            f"onnxruntime's user vectors differ from torch's by {difference:.1e}, more than "
+            f"{TOLERANCE:g}; the ONNX file is not written."
+        )
+    return content
+
+
+FORMATS: dict[str, tuple[str, Callable[[Recommender], bytes]]] = {
+    "npz": ("vectors.npz", npz),
+    "faiss": ("items.faiss", faiss),
+    "safetensors": ("weights.safetensors", safetensors),
+    "onnx": ("user_tower.onnx", onnx),
+}
+
+
+def export(recommender: Recommender, folder: Path, formats: list[str]) -> list[Path]:
+    """Write the chosen formats into a folder; all of them or none.
+
+    Raises:
+        UserError: unknown format, a missing package, a model without what a format holds, or the
+            folder cannot be written.
+    """
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or not formats:
+        raise UserError(
+            f"--formats names {', '.join(map(repr, unknown)) or 'nothing'}; choose from "
+            f"{', '.join(FORMATS)}."
+        )
+    contents = {}
+    for name in dict.fromkeys(formats):
+        file, write = FORMATS[name]
+        contents[file] = write(recommender)
+    folder = make_folder(folder)
+    with ExitStack() as stack:  # all under temporary names first, renamed when all are written
+        for file, content in contents.items():
+            stack.enter_context(atomic_path(folder / file)).write_bytes(content)
+    return [folder / file for file in contents]
+
+
+def _vectors(recommender: Recommender) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    p, q = (table[1:].cpu().float().numpy() for table in recommender.vectors())
+    return np.ascontiguousarray(p), np.ascontiguousarray(q)
+
+
+def _package(module: str, extra: str):
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise UserError(
+            f"this format needs {module.split('.')[0]}, which cannot be imported ({error}); "
+            f"pip install 'recbole-dmf[{extra}]'."
+        ) from error
+
+
+def _padded(recommender: Recommender, users: NDArray) -> tuple[NDArray, NDArray]:
+    """Inputs of the ONNX graph for known users."""
+    rows = recommender.train[users]
+    length = np.diff(rows.indptr)
+    row = np.repeat(np.arange(len(users)), length)
+    place = np.arange(rows.nnz) - rows.indptr[row]
+    items = np.zeros((len(users), max(1, length.max())), np.int64)
+    ratings = np.zeros(items.shape, np.float32)
+    items[row, place], ratings[row, place] = rows.indices - 1, rows.data
+    return items, ratings
+
+
+def _user_tower(model: DMF, library: Any):
+    """The graph of `encode_users` over (items, ratings), Eq. (5) and (8)."""
+    helper, kinds = library.helper, library.TensorProto
+    tower = model.user_tower
+    nodes, tensors = [], []
+
+    def constant(name: str, value: NDArray) -> str:
+        tensors.append(library.numpy_helper.from_array(value, name))
+        return name
+
+    def node(kind: str, inputs: list[str], output: str, **attributes) -> str:
+        nodes.append(helper.make_node(kind, inputs, [output], **attributes))
+        return output
+
+    def parameter(name: str, value: torch.Tensor) -> str:
+        array = value.detach().cpu().float().numpy()
+        return constant(name, np.ascontiguousarray(array))
+
+    value = "ratings"
+    if not model.uses_ratings:
+        positive = node("Greater", ["ratings", constant("zero", np.array(0, np.float32))], "rated")
+        value = node("Cast", [positive], "ones", to=kinds.FLOAT)  # Eq. (1)
+    rows = node("Gather", [parameter("weight", tower.weight[1:]), "items"], "rows")
+    column = node("Unsqueeze", [value, constant("last", np.array([2]))], "column")
+    weighted = node("Mul", [rows, column], "weighted")
+    h = node("ReduceSum", [weighted, constant("length", np.array([1]))], "l_1", keepdims=0)
+    activations = [tower.first_activation]
+    activations += [torch.relu] * (len(tower.hidden) - 1)
+    activations += [tower.output_activation] * bool(len(tower.hidden))
+    for n, activation in enumerate(activations):
+        if n:
+            layer = tower.hidden[n - 1]
+            w = parameter(f"weight_{n}", layer.weight)
+            h = node("Gemm", [h, w, parameter(f"bias_{n}", layer.bias)], f"l_{n + 1}", transB=1)
+        if activation is torch.relu:
+            h = node("Relu", [h], f"h_{n + 1}")
+    if model.similarity == "dot":
+        node("Identity", [h], "vector")
+    else:
+        norm = node("ReduceL2", [h], "norm", axes=[1], keepdims=1)
+        epsilon = constant("epsilon", np.array(NORM_EPSILON, np.float32))
+        node("Div", [h, node("Max", [norm, epsilon], "length_of_h")], "vector")  # Eq. (8)
+    factors = tower.hidden[-1].out_features if len(tower.hidden) else tower.weight.shape[1]
+    shape = ["batch", "length"]
+    return helper.make_graph(
+        nodes,
+        "user_tower",
+        [
+            helper.make_tensor_value_info("items", kinds.INT64, shape),
+            helper.make_tensor_value_info("ratings", kinds.FLOAT, shape),
+        ],
+        [helper.make_tensor_value_info("vector", kinds.FLOAT, ["batch", factors])],
+        tensors,
+    )
+
+
+HELP = """\
+usage: recbole-dmf export --checkpoint=RUN --output=FOLDER [--formats=npz,faiss,...]
+
+Write a trained model for other programs.
+
+  --checkpoint RUN     a run's folder, or the model.pt in it
+  --output FOLDER      is made if need be
+  --formats LIST       npz (default): vectors.npz, user and item vectors with their ids; the inner
+                         product of two vectors is the score
+                       faiss: items.faiss, an inner-product index; row n is item_ids[n]
+                       safetensors: weights.safetensors, the state dict
+                       onnx: user_tower.onnx, a user's vector from item rows and ratings (DMF)
+  --help, -h           this text
+"""
+
+
+def main_export(argv: list[str]) -> int:
+    """`recbole-dmf export`; see `HELP`. Returns the exit code.
+
+    Raises:
+        UserError: what is wrong with the options, the checkpoint or the folder.
+    """
+    if not argv or {"--help", "-h"} & set(argv):
+        print(HELP, end="")
+        return 0
+    given = parse_options(argv, ("checkpoint", "output", "formats"), ())
+    if not given.named.get("output"):
+        raise UserError("no --output is given; name a folder to write.")
+    formats = given.named.get("formats", "npz").split(",")
+    recommender = Recommender.load(given.named["checkpoint"])
+    for path in export(recommender, Path(given.named["output"]), formats):
+        print(f"{path}  {path.stat().st_size:,} bytes")
+    return 0

@@ -1,0 +1,477 @@
+"""Recommendations from a run's checkpoint, for known users and, with DMF, for new ones."""
+
+import json
+import math
+import sys
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+from recbole.data.interaction import Interaction
+from torch import Tensor
+
+from recbole_dmf.errors import UserError
+from recbole_dmf.models.dmf import DMF, Tower, unit_vectors
+from recbole_dmf.options import nearest, parse_command_line
+from recbole_dmf.serving.output import check_output, print_table, write_table
+from recbole_dmf.serving.rebuild import read_run, rebuild
+
+_SCORES_PER_CHUNK = 4_000_000
+_PAIRS_PER_CHUNK = 262_144
+_PROBED_USERS = 8
+
+
+class Recommender:
+    """A trained model that answers in the data set's own ids, which are strings.
+
+    Items with equal scores come in the order in which the data set first names them. "Seen" are
+    the training interactions; those held out for validation and test can be recommended.
+
+    Attributes:
+        content: of the checkpoint; see `serving.rebuild.read_run`.
+        model: the trained model.
+        users, items: str [n], ids by internal number; number 0 is padding and never an answer.
+        train: float32 CSR [n_users, n_items], training ratings.
+        max_rating: upper end of the rating scale, 1 where the data have no ratings.
+    """
+
+    def __init__(self, content: dict[str, Any], device: torch.device | str = "cpu"):
+        self.content = content
+        self.model: Any = rebuild(content, device)
+        self.device: torch.device = torch.device(device)
+        self.users = np.array(content["users"], dtype=object)
+        self.items = np.array(content["items"], dtype=object)
+        self.train: sp.csr_matrix = content["train"]
+        self.max_rating = _max_rating(self.train, content["settings"].get("max_rating"))
+        self._user_number = {token: n for n, token in enumerate(content["users"]) if n}
+        self._item_number = {token: n for n, token in enumerate(content["items"]) if n}
+
+    @classmethod
+    def load(cls, path: Path | str, device: torch.device | str = "cpu") -> "Recommender":
+        """Rebuild the model of a run; the data set's files are not needed.
+
+        Args:
+            path: the run's folder, or its model.pt.
+            device: to score on.
+
+        Raises:
+            UserError: missing or damaged, a model that cannot be rebuilt, or no such device.
+        """
+        return cls(read_run(Path(path)), device)
+
+    def recommend(
+        self,
+        user: str | int | Iterable[str | int] | None = None,
+        k: int = 10,
+        exclude_seen: bool = True,
+        history: Mapping[str, float] | None = None,
+    ) -> pd.DataFrame:
+        """The k items with the highest scores, for known users or (DMF) for a new one.
+
+        Args:
+            user: an id or several.
+            k: items per user; fewer where there are no more.
+            exclude_seen: leave out a user's training items, or those in `history`.
+            history: {item id: rating} of a user who was not in training; instead of `user`.
+                Unknown items are left out with a warning.
+
+        Returns:
+            user_id ("" for `history`), item_id, rank (from 1), score; users in the given order.
+
+        Raises:
+            UserError: unknown user, k below 1, a rating off the scale, an empty history, or
+                `history` with another model than DMF.
+        """
+        k = _whole_number(k)
+        if (user is None) == (history is None):
+            raise UserError("give either user ids or a history.")
+        if history is not None:
+            number, rating = self._ratings(history, self._item_number, "item", "history")
+            p = self._new_vector(self._dmf().user_tower, number, rating)
+            seen = torch.from_numpy(number).to(self.device)
+            score = (p @ self._dmf().vectors()[1].T)[None]
+            score = _without(score, torch.zeros_like(seen), seen) if exclude_seen else score
+            return self._frame(np.array([""], dtype=object), *self._top(score, k))
+        ids = self._numbers(user, self._user_number, "user")
+        parts = []
+        size = max(1, _SCORES_PER_CHUNK // len(self.items))
+        for start in range(0, len(ids), size):
+            part = ids[start : start + size]
+            score = self.scores(part)
+            if exclude_seen:
+                seen = self.train[part].tocoo()
+                score = _without(score, *(torch.from_numpy(a).long() for a in (seen.row, seen.col)))
+            row, item, value = self._top(score, k)
+            parts.append((row + start, item, value))
+        row, item, value = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return self._frame(self.users[ids], row, item, value)
+
+    def score(self, user: str | int, items: Iterable[str | int]) -> pd.DataFrame:
+        """Scores of the given items, in the given order: user_id, item_id, score.
+
+        Raises:
+            UserError: unknown user or item.
+        """
+        number = self._numbers(user, self._user_number, "user", one=True)
+        item = self._numbers(items, self._item_number, "item")
+        value = self.scores(number)[0].cpu().numpy()[item]
+        columns = {"user_id": self.users[number[0]], "item_id": self.items[item], "score": value}
+        return pd.DataFrame(columns)
+
+    def score_item(self, ratings_by_user: Mapping[str, float]) -> pd.DataFrame:
+        """Scores of all users for an item that was not in training (DMF), the highest first.
+
+        Args:
+            ratings_by_user: {user id: rating}; unknown users are left out with a warning.
+
+        Returns:
+            user_id, score.
+
+        Raises:
+            UserError: another model than DMF, no known user, or a rating off the scale.
+        """
+        number, rating = self._ratings(
+            ratings_by_user, self._user_number, "user", "ratings_by_user"
+        )
+        q = self._new_vector(self._dmf().item_tower, number, rating)
+        score = (self._dmf().vectors()[0] @ q)[None]
+        _, user, value = self._top(score, len(self.users))
+        return pd.DataFrame({"user_id": self.users[user], "score": value})
+
+    def similar_items(self, item: str | int, k: int = 10) -> pd.DataFrame:
+        """The k items whose vectors have the highest cosine with an item's: item_id, rank, score.
+
+        Raises:
+            UserError: unknown item, or the model has no vectors.
+        """
+        number = self._numbers(item, self._item_number, "item", one=True)
+        return self._similar(self.vectors()[1], number, "item_id", self.items, k)
+
+    def similar_users(self, user: str | int, k: int = 10) -> pd.DataFrame:
+        """The k users whose vectors have the highest cosine with a user's: user_id, rank, score.
+
+        Raises:
+            UserError: unknown user, or the model has no vectors.
+        """
+        number = self._numbers(user, self._user_number, "user", one=True)
+        return self._similar(self.vectors()[0], number, "user_id", self.users, k)
+
+    def scores(self, number: NDArray[np.int64]) -> Tensor:
+        """Scores of all items for users by internal number, [n, n_items], a new tensor.
+
+        Raises:
+            UserError: a score is not a finite number.
+        """
+        user = torch.from_numpy(number).to(self.device)
+        with torch.no_grad():
+            try:
+                score = self.model.full_sort_predict(Interaction({self.model.USER_ID: user}))
+            except NotImplementedError:
+                score = self._score_pairs(user)
+        score = score.to(self.device).view(len(user), len(self.items))
+        if not torch.isfinite(score).all():
+            raise UserError(
+                f"{self.content['model']} scores some items NaN or infinite; its training went "
+                "wrong: train again, with a smaller learning_rate for example."
+            )
+        return score.clone()
+
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        """Vectors of which the inner product is the score, [n_users, f] and [n_items, f].
+
+        Unit vectors for DMF and LFM with a cosine. Number 0 is padding.
+
+        Raises:
+            UserError: the model's score is not an inner product of two vectors.
+        """
+        found: list[Any] = [None, None]
+        if hasattr(self.model, "vectors"):
+            found = list(self.model.vectors())
+        else:
+            for n, name in enumerate(("user_embedding", "item_embedding")):
+                table = getattr(self.model, name, None)
+                found[n] = table.weight if isinstance(table, torch.nn.Embedding) else table
+        if all(isinstance(table, Tensor) and table.dim() == 2 for table in found):
+            p, q = (table.detach() for table in found)
+            if len(p) == len(self.users) and len(q) == len(self.items):
+                probe = np.arange(1, min(len(self.users), 1 + _PROBED_USERS))
+                if torch.allclose(self.scores(probe), p[probe] @ q.T, rtol=1e-4, atol=1e-6):
+                    return p, q
+        raise UserError(
+            f"{self.content['model']} has no vectors whose inner product is its score; use DMF, "
+            "LFM, EALS or BPR for this."
+        )
+
+    def _score_pairs(self, user: Tensor) -> Tensor:
+        item = torch.arange(len(self.items), device=self.device)
+        rows = []
+        for part in user.split(max(1, _PAIRS_PER_CHUNK // len(item))):
+            pairs = {
+                self.model.USER_ID: part.repeat_interleave(len(item)),
+                self.model.ITEM_ID: item.repeat(len(part)),
+            }
+            rows.append(self.model.predict(Interaction(pairs)).view(len(part), -1))
+        return torch.cat(rows)
+
+    def _dmf(self) -> DMF:
+        if not isinstance(self.model, DMF):
+            raise UserError(
+                f"{self.content['model']} cannot score new users or items without retraining; "
+                "DMF can."
+            )
+        return self.model
+
+    def _new_vector(self, tower: Tower, number: NDArray, rating: NDArray) -> Tensor:
+        """The tower's vector of one sparse input row, [factors]: Eq. (5)."""
+        model = self._dmf()
+        rows = torch.from_numpy(number).to(self.device)
+        value = torch.from_numpy(rating).to(self.device)
+        with torch.no_grad():
+            value = value if model.uses_ratings else torch.ones_like(value)  # Eq. (2) | (1)
+            l_1 = (value[None] @ tower.weight.index_select(0, rows)).contiguous()
+            return model.normalise(tower.upper_layers(l_1))[0]
+
+    def _ratings(
+        self, given: Mapping[str, float], known: dict[str, int], kind: str, where: str
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Internal numbers and checked ratings of {id: rating}."""
+        self._dmf()
+        if not isinstance(given, Mapping) or not given:
+            raise UserError(f"{where} must hold at least one {kind}: rating pair.")
+        unknown, numbers, ratings = [], [], []
+        for key, rating in given.items():
+            token = _token(key, kind)
+            real = isinstance(rating, (int, float, np.integer, np.floating))
+            if not real or isinstance(rating, bool) or not 0 < rating <= self.max_rating:
+                raise UserError(
+                    f"the rating of {kind} {_short(token)} in {where} is {_short(rating)}; "
+                    f"ratings here are numbers above 0 and up to {self.max_rating:g}."
+                )
+            if token in known:
+                numbers.append(known[token])
+                ratings.append(float(rating))
+            else:
+                unknown.append(token)
+        if len(set(numbers)) < len(numbers):
+            raise UserError(f"{where} names {'an' if kind == 'item' else 'a'} {kind} twice.")
+        if unknown:
+            shown = ", ".join(map(_short, unknown[:10])) + (", ..." if len(unknown) > 10 else "")
+            text = f"{len(unknown)} {kind}(s) in {where} are unknown to the model: {shown}"
+            if not numbers:
+                raise UserError(f"{text}; none is known, so there is nothing to go by.")
+            warnings.warn(f"{text}; ignored.", stacklevel=3)
+        order = np.argsort(numbers)
+        return np.array(numbers, np.int64)[order], np.array(ratings, np.float32)[order]
+
+    def _numbers(
+        self, given: Any, known: dict[str, int], kind: str, one: bool = False
+    ) -> NDArray[np.int64]:
+        """Internal numbers of one id or several."""
+        single = one or isinstance(given, (str, int, np.integer)) or not np.iterable(given)
+        tokens = [_token(value, kind) for value in ([given] if single else given)]
+        if not tokens:
+            raise UserError(f"no {kind} is given.")
+        missing = [token for token in tokens if token not in known]
+        if missing:
+            more = f" (nor are {len(missing) - 1} more)" if len(missing) > 1 else ""
+            new = "; score new users by recommend(history=...), --history" if kind == "user" else ""
+            raise UserError(
+                f"{kind} {_short(missing[0])}{more} is not among the {len(known):,} {kind}s that "
+                f"the model was trained on{new}."
+            )
+        return np.array([known[token] for token in tokens], np.int64)
+
+    def _similar(self, vectors: Tensor, number: NDArray, column: str, ids: NDArray, k: int):
+        unit = unit_vectors(vectors)
+        score = unit[number] @ unit.T
+        score[0, number] = -math.inf  # nothing is similar to itself
+        _, other, value = self._top(score, _whole_number(k))
+        rank = np.arange(1, len(other) + 1)
+        return pd.DataFrame({column: ids[other], "rank": rank, "score": value})
+
+    def _top(self, score: Tensor, k: int) -> tuple[NDArray, NDArray, NDArray]:
+        score[:, 0] = -math.inf  # padding
+        return top_k(score, k)
+
+    def _frame(self, users: NDArray, row: NDArray, item: NDArray, value: NDArray) -> pd.DataFrame:
+        rank = np.arange(len(row)) - np.searchsorted(row, row) + 1
+        return pd.DataFrame(
+            {"user_id": users[row], "item_id": self.items[item], "rank": rank, "score": value}
+        )
+
+
+def top_k(score: Tensor, k: int) -> tuple[NDArray, NDArray, NDArray]:
+    """The k highest entries of each row above -inf, in descending order.
+
+    Equal entries come in the order of their columns, also where k cuts through them.
+
+    Args:
+        score: float [n, m].
+        k: at least 1.
+
+    Returns:
+        Row, column and value of each, sorted by row and place; fewer than k where a row has fewer.
+    """
+    bound = score.topk(min(k, score.shape[1]), dim=1, sorted=False).values.amin(1, keepdim=True)
+    chosen = (score >= bound) & (score > -math.inf)  # k of each row, and all level with the last
+    row, column = (index.cpu().numpy() for index in chosen.nonzero(as_tuple=True))
+    value = score[chosen].cpu().numpy()
+    order = np.lexsort((column, -value, row))
+    row, column, value = row[order], column[order], value[order]
+    kept = np.arange(len(row)) - np.searchsorted(row, row) < k
+    return row[kept], column[kept], value[kept]
+
+
+def _max_rating(train: sp.csr_matrix, setting: Any) -> float:
+    rated = bool((train.data != 1).any())
+    given = isinstance(setting, (int, float)) and 0 < setting < math.inf
+    return float(setting) if rated and given else float(train.data.max())
+
+
+def _without(score: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    score[row.to(score.device), column.to(score.device)] = -math.inf
+    return score
+
+
+def _whole_number(k: Any) -> int:
+    if not isinstance(k, (int, np.integer)) or isinstance(k, bool) or k < 1:
+        raise UserError(f"k is {_short(k)}; give a whole number of at least 1.")
+    return int(k)
+
+
+def _token(value: Any, kind: str) -> str:
+    if not isinstance(value, (str, int, np.integer)) or isinstance(value, bool):
+        raise UserError(f"{_short(value)} is not the id of a {kind}; ids are text.")
+    return str(value)
+
+
+def _short(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to print whole numbers of thousands of digits
+        text = f"a {type(value).__name__} too long to print"
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+HELP = """\
+usage: recbole-dmf recommend --checkpoint=RUN (--user=ID[,ID...] | --users=FILE | --all |
+                             --history=JSON) [--option=value ...]
+
+Recommend items from a trained model; the data set itself is not needed.
+
+  --checkpoint RUN      a run's folder, or the model.pt in it
+  --user ID[,ID...]     users, by the data set's own ids
+  --users FILE          users, one id per line
+  --all                 every user
+  --history JSON        a user who was not in training, as '{"item": rating, ...}' or @FILE.json
+                        (DMF only)
+  --topk N              items per user (default: 10)
+  --include-seen        also items that the user has in the training data
+  --output FILE         .csv, .jsonl or .parquet; without it a table is printed
+  --device NAME         cpu (default), cuda, ...
+  --help, -h            this text
+"""
+_NAMED = ("checkpoint", "user", "users", "history", "topk", "output", "device")
+_FLAGS = ("all", "include_seen")
+
+
+def main_recommend(argv: list[str]) -> int:
+    """`recbole-dmf recommend`; see `HELP`. Returns the exit code.
+
+    Raises:
+        UserError: what is wrong with the options, the checkpoint or the ids.
+    """
+    if not argv or {"--help", "-h"} & set(argv):
+        print(HELP, end="")
+        return 0
+    given = parse_options(argv, _NAMED, _FLAGS)
+    chosen = [name for name in ("user", "users", "history") if name in given.named]
+    chosen += ["all"] * ("all" in given.flags)
+    if len(chosen) != 1:
+        raise UserError("give one of --user, --users, --all and --history.")
+    output = Path(given.named["output"]) if "output" in given.named else None
+    if output:
+        check_output(output)
+    topk = given.named.get("topk", "10")
+    if not topk.isascii() or not topk.isdigit() or not 0 < len(topk) < 10:
+        raise UserError(f"--topk is {_short(topk)}; give a whole number of at least 1.")
+    history = _history(given.named["history"]) if "history" in given.named else None
+    file = _lines(Path(given.named["users"])) if "users" in given.named else []
+    recommender = Recommender.load(given.named["checkpoint"], given.named.get("device", "cpu"))
+    users: list[str] | None = None
+    if "all" in given.flags:
+        users = recommender.users[1:].tolist()
+    elif history is None:
+        one = given.named.get("user", "")
+        known = one in recommender._user_number  # ids may hold commas themselves
+        users = file or ([one] if known else one.split(","))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        table = recommender.recommend(users, int(topk), "include_seen" not in given.flags, history)
+    for warning in caught:
+        print(f"warning: {warning.message}", file=sys.stderr)
+    if history is not None:
+        table = table.drop(columns="user_id")
+    if output:
+        write_table(table, output)
+        print(f"{len(table):,} recommendations written to {output}")
+    else:
+        print_table(table)
+    return 0
+
+
+def parse_options(argv: list[str], named: tuple[str, ...], flags: tuple[str, ...]):
+    """The command's own options, of which --checkpoint is needed; any other is an error."""
+    given = parse_command_line(argv, named, flags, {})
+    for name in given.options:
+        raise UserError(f"unknown option --{name}{nearest(name, (*named, *flags))}")
+    if not given.named.get("checkpoint"):
+        raise UserError("no --checkpoint is given; name a run's folder, as in saved/DMF-...")
+    return given
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(f"cannot read --users {path}: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"--users {path} is not UTF-8 text: {error.reason}.") from error
+    lines = [line for line in text.split("\n") if line]
+    if not lines:
+        raise UserError(f"--users {path} names no user; give one id per line.")
+    return lines
+
+
+def _history(text: str) -> dict[str, Any]:
+    """The pairs of a JSON object, given as text or as @FILE."""
+    where = "--history"
+    if text.startswith("@"):
+        where = f"--history {text[1:]}"
+        try:
+            text = Path(text[1:]).read_text(encoding="utf-8-sig")
+        except OSError as error:
+            raise UserError(f"cannot read {where}: {error.strerror}.") from error
+        except UnicodeDecodeError as error:
+            raise UserError(f"{where} is not UTF-8 text: {error.reason}.") from error
+
+    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(dict(found)) < len(found):
+            raise UserError(f"{where} names an item twice.")
+        return dict(found)
+
+    try:
+        value = json.loads(text, object_pairs_hook=pairs)
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"{where} is not JSON ({error}); write it as '{{\"item\": rating, ...}}'."
+        ) from error
+    if not isinstance(value, dict):
+        raise UserError(f"{where} must be one JSON object, '{{\"item\": rating, ...}}'.")
+    return value
