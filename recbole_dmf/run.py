@@ -249,8 +249,8 @@ def prepare(config, dataset) -> Prepared:
         phases[name] = Phase(ranked, seen, config["device"])
         if ranked.items.shape[1] != N_CANDIDATES:
             logger.info(
-                f"{name}: the sampled reading ranks {ranked.items.shape[1]} candidates; the "
-                f"expected one stays the mean over all draws of {N_CANDIDATES} unseen items."
+                f"{name}: the target is ranked among {ranked.items.shape[1]} candidates, in the "
+                f"expected reading as well; the paper takes {N_CANDIDATES}."
             )
     few = int((phases["test"].n_unseen < n_candidates).sum())
     if few and ready is None:
@@ -447,8 +447,8 @@ def result_table(result: dict[str, Any]) -> str:
     return (
         f"\n{result['label']} on {result['dataset']}, best epoch {result['best_epoch']} of "
         f"{result['epochs_run']}\n{table}\n"
-        "sampled: 100 candidates drawn once, the paper's reading; expected: its exact mean over "
-        "all draws;\nfull: all unseen items ranked."
+        "sampled: candidates drawn once, the paper's reading, or those that came with the data;\n"
+        "expected: its exact mean over all draws of as many;\nfull: all unseen items ranked."
     )
 
 

@@ -132,7 +132,7 @@ def _check_times(file: str, lines: np.ndarray, name: str, times: np.ndarray) -> 
     file_order = "Each user's test item is then the last of the file; give true times."
     if len(known) == 0:
         nobody = "Nobody's latest item is known, so nobody is tested: give true times, or none."
-        found("warning", everywhere, "all timestamps are 0", nobody)
+        found("error", everywhere, "all timestamps are 0", nobody)
     elif len(times) > 1 and (times == times[0]).all():
         found("warning", everywhere, "all timestamps are equal", file_order)
     else:

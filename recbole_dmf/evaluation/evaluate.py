@@ -25,6 +25,7 @@ class Counts:
         n_unseen: items in none of the user's interactions.
         sampled_above, sampled_tied: candidates scored above and level with the target.
         full_above, full_tied: the same among all unseen items.
+        n_candidates: candidates of the user, the target not counted.
     """
 
     n_unseen: NDArray[np.int64]
@@ -32,6 +33,7 @@ class Counts:
     sampled_tied: NDArray[np.int64]
     full_above: NDArray[np.int64]
     full_tied: NDArray[np.int64]
+    n_candidates: NDArray[np.int64]
 
 
 class Phase:
@@ -49,6 +51,7 @@ class Phase:
         self.device = torch.device(device)
         rows = seen[candidates.user]
         self.n_unseen = self.n_items - 1 - np.diff(rows.indptr).astype(np.int64)
+        self.n_candidates = (candidates.items >= 0).sum(axis=1)
         size = max(1, _SCORES_PER_BATCH // self.n_items)
         self._batches = []
         for start in range(0, len(candidates.user), size):
@@ -102,19 +105,21 @@ class Phase:
                 )
             )
         counts = torch.cat(parts, dim=1).cpu().numpy() if parts else np.zeros((4, 0), np.int64)
-        return Counts(self.n_unseen, *counts)
+        return Counts(self.n_unseen, *counts, self.n_candidates)
 
 
 def per_user(counts: Counts, metric: str, k: int) -> dict[str, NDArray[np.float64]]:
     """One metric per user in each reading, float64 [n].
 
-    `sampled` is the paper's (the drawn candidates), `expected` its exact mean over all draws,
-    `full` the ranking of all unseen items.
+    `sampled` is the paper's (the drawn candidates), `expected` its exact mean over all draws of as
+    many, `full` the ranking of all unseen items.
     """
     gain = gains(metric, k)
     values = (
         tied_gain(gain, counts.sampled_above, counts.sampled_tied),
-        expected_gain(gain, counts.n_unseen, counts.full_above, counts.full_tied),
+        expected_gain(
+            gain, counts.n_unseen, counts.full_above, counts.full_tied, counts.n_candidates
+        ),
         tied_gain(gain, counts.full_above, counts.full_tied),
     )
     return dict(zip(READINGS, values, strict=True))

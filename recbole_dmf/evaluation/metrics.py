@@ -75,12 +75,11 @@ def _log_factorials(n: int) -> Array:
     return gammaln(np.arange(n + 2, dtype=np.float64) + 1.0)
 
 
-def _drawn_gain(gain: Array, n_unseen: NDArray, above: NDArray, n_candidates: int) -> Array:
-    """Expected gain when `n_candidates` of `n_unseen` items are drawn and `above` of them lead.
+def _drawn_gain(gain: Array, n_unseen: NDArray, above: NDArray, draws: NDArray) -> Array:
+    """Expected gain when `draws` of `n_unseen` items are drawn and `above` of them lead.
 
     The number X drawn from above is hypergeometric, and the target's rank is X + 1. Shapes [n].
     """
-    draws = np.minimum(n_candidates, n_unseen)
     log_factorial = _log_factorials(int(n_unseen.max(initial=0)))
 
     def log_choose(n: NDArray, k: NDArray) -> Array:
@@ -103,7 +102,7 @@ def expected_gain(
     n_unseen: NDArray,
     above: NDArray,
     tied: NDArray,
-    n_candidates: int = N_CANDIDATES,
+    n_candidates: NDArray | int = N_CANDIDATES,
 ) -> Array:
     """Exact mean of the sampled metric over all draws of candidates, per user.
 
@@ -115,12 +114,14 @@ def expected_gain(
         n_unseen: int [n_users], items that can be drawn (the target not counted).
         above: int [n_users], unseen items scored above the target.
         tied: int [n_users], unseen items level with the target.
-        n_candidates: items drawn without replacement; all of them where fewer are unseen.
+        n_candidates: items drawn without replacement, one number or int [n_users]; all of them
+            where fewer are unseen.
 
     Returns:
         float64 [n_users].
     """
     n_unseen, above, tied = (np.asarray(a, dtype=np.int64) for a in (n_unseen, above, tied))
+    draws = np.minimum(n_candidates, n_unseen)
     result = np.empty(len(above))
     ends = np.cumsum(tied + 1)
     start = 0
@@ -134,9 +135,14 @@ def expected_gain(
         offset = np.arange(repeats.sum()) - np.repeat(first, repeats)
         point_above = np.repeat(above[rows], repeats) + offset
         point_unseen = np.repeat(n_unseen[rows], repeats)
-        base = int(point_unseen.max()) + 1
-        keys, inverse = np.unique(point_unseen * base + point_above, return_inverse=True)
-        values = _drawn_gain(gain, keys // base, keys % base, n_candidates)[inverse]
+        point_draws = np.repeat(draws[rows], repeats)
+        shape = (int(point_draws.max()) + 1, *[int(point_unseen.max()) + 1] * 2)
+        keys, inverse = np.unique(
+            np.ravel_multi_index((point_draws, point_unseen, point_above), shape),
+            return_inverse=True,
+        )
+        d, n, a = np.unravel_index(keys, shape)
+        values = _drawn_gain(gain, n, a, d)[inverse]
         result[rows] = np.add.reduceat(values, first) / repeats
         start = stop
     return result

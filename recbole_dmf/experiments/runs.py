@@ -24,6 +24,7 @@ from recbole_dmf.experiments.checks import (
 MAX_K = 10
 SHOWN = ("hit@10", "ndcg@10")
 _COUNTS = ("n_unseen", "sampled_above", "sampled_tied", "full_above", "full_tied")
+_DRAWN = "n_candidates"
 _ROUNDING = 1e-4  # result.json may hold figures rounded to four places
 _LARGEST_COUNT = 10**8  # more items than any catalogue; guards memory against damaged files
 _FAILURE_KEYS = (("model", str), ("seed", int))
@@ -175,7 +176,7 @@ def _load_run(path: Path, label: str, seed: int) -> Run:
                 f"{path}: field '{key}' is {value!r}, not a finite number; delete this run's "
                 "folder and run the model again."
             )
-    rows = read_csv(path.parent / "per_user.csv", ("user_id", "item_id"), _COUNTS)
+    rows = read_csv(path.parent / "per_user.csv", ("user_id", "item_id"), (*_COUNTS, _DRAWN))
     if rows.empty:
         raise UserError(f"{path.parent / 'per_user.csv'}: no user in it; run the model again.")
     values = _values(rows, path.parent / "per_user.csv")
@@ -211,7 +212,7 @@ def _load_history(path: Path, result: dict[str, Any]) -> pd.DataFrame:
 
 
 def _values(rows: pd.DataFrame, path: Path) -> dict[tuple[str, str], NDArray[np.float64]]:
-    numbers = rows[list(_COUNTS)].to_numpy(np.float64)
+    numbers = rows[[*_COUNTS, _DRAWN]].to_numpy(np.float64)
     impossible = (numbers < 0) | (numbers > _LARGEST_COUNT) | (numbers % 1 != 0)
     too_many = rows["full_above"] + rows["full_tied"] > rows["n_unseen"]
     wrong = np.flatnonzero(impossible.any(axis=1) | too_many)
@@ -222,10 +223,11 @@ def _values(rows: pd.DataFrame, path: Path) -> dict[tuple[str, str], NDArray[np.
         )
     counts = {name: rows[name].to_numpy(np.int64) for name in _COUNTS}
     unseen, above, tied = (counts[n] for n in ("n_unseen", "full_above", "full_tied"))
+    drawn = rows[_DRAWN].to_numpy(np.int64)
     sampled = counts["sampled_above"], counts["sampled_tied"]
     at = {
         "sampled": lambda gain: tied_gain(gain, *sampled),
-        "expected": lambda gain: expected_gain(gain, unseen, above, tied),
+        "expected": lambda gain: expected_gain(gain, unseen, above, tied, drawn),
         "full": lambda gain: tied_gain(gain, above, tied),
     }
     discount = gains("ndcg", MAX_K)

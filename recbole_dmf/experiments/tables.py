@@ -22,10 +22,10 @@ from recbole_dmf.experiments.runs import MAX_K, SHOWN, Compared, Run, device, ve
 
 NAMES = {"hit@10": "HR@10", "ndcg@10": "NDCG@10"}
 READING_MEANS = {
-    "expected": "the exact mean of the sampled figure over all draws of 100 candidates: no "
+    "expected": "the exact mean of the sampled figure over all draws of candidates: no "
     "sampling noise, the one to compare by, and the one set against the paper's figure",
-    "sampled": "the target ranked among the 100 candidates that were drawn once for this split, "
-    "as the paper does",
+    "sampled": "the target ranked among the candidates that were drawn once for this split, as "
+    "the paper does, or that came with the data",
     "full": "the target ranked among all items that the user has not seen; lower by nature, not "
     "comparable with the paper's figure",
 }

@@ -86,7 +86,7 @@ def test_ncf_files_are_evaluated_on_exactly_their_targets_and_candidates(ncf, tm
     assert "ready-made split: ready.train.inter, ready.test.inter" in said
     assert "ready.test.candidates: 99 candidates per user" in said
     assert "one random training interaction of each of 30 users (split_seed 2020)" in said
-    assert "test: the sampled reading ranks 99 candidates; the expected one stays" in said
+    assert "test: the target is ranked among 99 candidates, in the expected reading as well" in said
     _, dataset, ready = prepared(data_path)
     phase = ready.phases["test"].candidates
     users = dataset.id2token("user_id", phase.user)
@@ -109,6 +109,23 @@ def test_sampled_reading_is_of_the_files_candidates(ncf):
     assert (counts.sampled_above == 99).all()
     assert (counts.full_above == 99).all()
     assert (counts.full_tied == 0).all()
+    assert (counts.n_candidates == 99).all()
+
+
+def test_expected_reading_is_the_mean_over_draws_of_as_many_candidates(ncf):
+    import torch
+
+    from recbole_dmf.evaluation.evaluate import per_user
+    from recbole_dmf.evaluation.metrics import expected_gain, gains
+
+    _, _, ready = prepared(ncf[0])
+    phase = ready.phases["test"]
+    scores = torch.rand(31, phase.n_items, generator=torch.Generator().manual_seed(1))
+    counts = phase.count(lambda user: scores[user].clone())
+    place = counts.n_unseen, counts.full_above, counts.full_tied
+    found = per_user(counts, "ndcg", 10)["expected"]
+    np.testing.assert_allclose(found, expected_gain(gains("ndcg", 10), *place, 99), rtol=1e-12)
+    assert np.abs(found - expected_gain(gains("ndcg", 10), *place, 100)).max() > 1e-4
 
 
 def test_three_parts_are_used_as_they_are(tmp_path):

@@ -118,7 +118,7 @@ FINDS = {
     "text": (changed(6, 3, "monday"), "error", 6, "timestamp", "'monday'"),
     "rating 0": (changed(6, 2, "0"), "error", 6, "rating", "0 or less"),
     "outlier": (changed(6, 2, "500"), "warning", 6, "rating", "far above"),
-    "all times 0": (all_times(lambda time: "0"), "warning", 2, "timestamp", "all timestamps are 0"),
+    "all times 0": (all_times(lambda time: "0"), "error", 2, "timestamp", "all timestamps are 0"),
     "equal times": (all_times(lambda time: "7"), "warning", 2, "timestamp", "are equal"),
     "some times 0": (changed(6, 3, "0"), "note", 6, "timestamp", "means unknown"),
     "milliseconds": (

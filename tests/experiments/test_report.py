@@ -40,6 +40,7 @@ def make_run(folder, label, seed, quality, n_users=60, n_items=400, epochs=8, se
         "user_id": np.arange(1, n_users + 1),
         "item_id": np.arange(1, n_users + 1) * 7 % n_items,
         "n_unseen": n_unseen,
+        "n_candidates": np.minimum(100, n_unseen),
         "sampled_above": drawn_above,
         "sampled_tied": zero,
         "full_above": above,

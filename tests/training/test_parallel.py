@@ -40,8 +40,13 @@ def single(tiny, tmp_path):
 def test_two_processes_give_the_losses_and_metrics_of_one(tiny, tmp_path, single, how):
     command = {
         "nproc": [BIN / "run_recbole", "--nproc=2"],
-        "torchrun": [BIN / "torchrun", "--nproc_per_node=2", "--master_port=29611"]
-        + ["-m", "recbole_dmf.cli"],
+        "torchrun": [
+            BIN / "torchrun",
+            "--nproc_per_node=2",
+            "--master_port=29611",
+            "-m",
+            "recbole_dmf.cli",
+        ],
     }[how]
     two = run(command, tiny, tmp_path / "two")
     assert (single[0]["processes"], two[0]["processes"]) == (1, 2)
