@@ -105,7 +105,7 @@ class Phase:
                 )
             )
         counts = torch.cat(parts, dim=1).cpu().numpy() if parts else np.zeros((4, 0), np.int64)
-        return Counts(self.n_unseen, *counts, self.n_candidates)
+        return Counts(self.n_unseen, *counts, n_candidates=self.n_candidates)
 
 
 def per_user(counts: Counts, metric: str, k: int) -> dict[str, NDArray[np.float64]]:
