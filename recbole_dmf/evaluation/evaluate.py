@@ -104,8 +104,8 @@ class Phase:
                     ]
                 )
             )
-        counts = torch.cat(parts, dim=1).cpu().numpy() if parts else np.zeros((4, 0), np.int64)
-        return Counts(self.n_unseen, *counts, n_candidates=self.n_candidates)
+        stood = torch.cat(parts, dim=1).cpu().numpy() if parts else np.zeros((4, 0), np.int64)
+        return Counts(self.n_unseen, stood[0], stood[1], stood[2], stood[3], self.n_candidates)
 
 
 def per_user(counts: Counts, metric: str, k: int) -> dict[str, NDArray[np.float64]]:
