@@ -1,5 +1,6 @@
 """Shared by all tests: small data sets on disk and runs over them, with real RecBole."""
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import recbole
 import torch
 
 torch.set_num_threads(1)
+# A shell's background jobs ignore Ctrl-C and would pass that on to the commands under test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 ML_100K = Path(recbole.__file__).parent / "dataset_example" / "ml-100k" / "ml-100k.inter"
