@@ -1,6 +1,7 @@
 """Command line and YAML to checked options: unknown names and wrong types are errors."""
 
 import difflib
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -166,3 +167,29 @@ def check_options(
             problem = f"must be one of {', '.join(CHOICES[name])}, not {value!r}"
         if problem:
             raise UserError(f"option '{name}' in {source} {problem}.")
+
+
+def choice(config, name: str, choices: Iterable[str]) -> str:
+    """A model option that must be one of `choices`.
+
+    Raises:
+        UserError: it is something else.
+    """
+    value = config[name]
+    if value not in choices:
+        raise UserError(f"{name} is {value!r}; choose one of {', '.join(choices)}.")
+    return value
+
+
+def number(config, name: str, least: float, most: float = math.inf) -> float:
+    """A model option that must be a finite number from `least` to `most`.
+
+    Raises:
+        UserError: it is something else.
+    """
+    value = config[name]
+    good = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not good or not least <= value <= most or math.isinf(value):
+        bound = f"of at least {least}" if most == math.inf else f"between {least} and {most}"
+        raise UserError(f"{name} is {value!r}; give a number {bound}.")
+    return value

@@ -19,6 +19,7 @@ from recbole_dmf.models.losses import (
     normalised_target,
     squared_loss,
 )
+from recbole_dmf.options import choice
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
@@ -291,14 +292,6 @@ class DMF(TwoTowerModel):
         value = rating if self.uses_ratings else label
         similarity = self(user, item, value if self.target_masking else None)
         return self.pair_loss(similarity, rating, label)
-
-
-def choice(config, name: str, choices) -> str:
-    """The value of an option, which must be one of `choices`."""
-    value = config[name]
-    if value not in choices:
-        raise UserError(f"{name} is {value!r}; choose one of {', '.join(choices)}.")
-    return value
 
 
 def _layers(config, name: str) -> list[int]:

@@ -20,6 +20,7 @@ from recbole.utils import InputType
 
 from recbole_dmf.data.split import drop_duplicates
 from recbole_dmf.errors import UserError
+from recbole_dmf.options import number
 
 TARGETS = ("binary", "rating")
 _ENTRIES_PER_BLOCK = 8192  # gathered vectors of a block stay in the processor's cache
@@ -198,16 +199,6 @@ def _sweep(
     return np.ascontiguousarray(Xt.T)
 
 
-def _number(config, name: str, above: float = -math.inf, least: float = -math.inf) -> float:
-    """A finite number from the configuration, greater than `above` and not less than `least`."""
-    value = config[name]
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or value <= above or value < least:
-        bound = f" above {above:g}" if above > -math.inf else f" of at least {least:g}"
-        raise UserError(f"EALS: option {name} is {value!r}; give a number{bound}.")
-    return value
-
-
 def _training_matrix(config, dataset, target: str) -> sp.csr_matrix:
     """Targets of the training interactions, float32 CSR [n_users, n_items] in RecBole's ids."""
     interactions = dataset.inter_feat
@@ -248,12 +239,12 @@ class EALS(GeneralRecommender):
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
-        factors = _number(config, "embedding_size", least=1)
+        factors = number(config, "embedding_size", 1)
         if factors != int(factors):
             raise UserError(f"EALS: option embedding_size is {factors!r}; give a whole number.")
-        init_std = _number(config, "init_std", above=0)
-        self.reg_weight = _number(config, "reg_weight", least=0)
-        w0, alpha = _number(config, "w0", least=0), _number(config, "alpha", least=0)
+        init_std = number(config, "init_std", 1e-12)
+        self.reg_weight = number(config, "reg_weight", 0)
+        w0, alpha = number(config, "w0", 0), number(config, "alpha", 0)
 
         self._by_user = _training_matrix(config, dataset, config["target"])
         self._by_item = self._by_user.T.tocsr()

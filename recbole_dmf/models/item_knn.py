@@ -12,6 +12,7 @@ from torch import Tensor
 
 from recbole_dmf.data.interactions import MATRICES, interaction_matrix
 from recbole_dmf.errors import UserError
+from recbole_dmf.options import choice, number
 
 METHODS = ("item", "user")
 EPSILON = 1e-6  # in RecBole's denominator
@@ -121,14 +122,14 @@ class ItemKNN(GeneralRecommender):
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
-        self.by_item = _choice(config, "knn_method", METHODS) == "item"
-        self.k = int(_number(config, "k", 1))
-        self.shrink = _number(config, "shrink", 0)
-        self.asymmetry = _number(config, "asymmetry", 0, 1)
-        self.frequency_discount = _number(config, "frequency_discount", 0)
+        self.by_item = choice(config, "knn_method", METHODS) == "item"
+        self.k = int(number(config, "k", 1))
+        self.shrink = number(config, "shrink", 0)
+        self.asymmetry = number(config, "asymmetry", 0, 1)
+        self.frequency_discount = number(config, "frequency_discount", 0)
         feat = dataset.inter_feat
         rating = None
-        if _choice(config, "interaction_matrix", MATRICES) == "rating":
+        if choice(config, "interaction_matrix", MATRICES) == "rating":
             if config["RATING_FIELD"] not in feat.columns:
                 raise UserError(
                     "interaction_matrix: rating needs ratings, which the interactions lack; "
@@ -178,19 +179,3 @@ class ItemKNN(GeneralRecommender):
 
     def _tensor(self, score: NDArray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(score).reshape(-1)).to(self.device)
-
-
-def _choice(config, name: str, choices: tuple[str, ...]) -> str:
-    value = config[name]
-    if value not in choices:
-        raise UserError(f"{name} is {value!r}; choose one of {', '.join(choices)}.")
-    return value
-
-
-def _number(config, name: str, least: float, most: float = np.inf) -> float:
-    value = config[name]
-    good = isinstance(value, int | float) and not isinstance(value, bool)
-    if not good or not least <= value <= most or value == np.inf:
-        bound = f"of at least {least}" if most == np.inf else f"between {least} and {most}"
-        raise UserError(f"ItemKNN: option {name} is {value!r}; give a number {bound}.")
-    return value
