@@ -47,6 +47,7 @@ from recbole_dmf.options import check_options
 SPLIT = "latest_test_random_valid"  # value of eval_args.split.LS for the paper's split
 PROPERTIES = files("recbole_dmf.properties")
 RECBOLE_PROPERTIES = Path(recbole.__file__).parent / "properties"
+RUNNABLE = (ModelType.GENERAL, ModelType.TRADITIONAL)
 _PREFIX = "recbole.model.general_recommender."
 
 
@@ -396,6 +397,8 @@ def _load_internal_config_dict(self, model, model_class, dataset):
     Of a data set's options, what its files suggest < our shipped file < the one beside the data.
     """
     _original_internal(self, model, model_class, dataset)
+    if model_class.type not in RUNNABLE:  # sequential and other models stay as RecBole has them
+        return
     settings, given = self.internal_config_dict, self.external_config_dict
     recbole_model = _recbole_properties("model", model)
     if model in _our_models():
@@ -474,7 +477,7 @@ def find_model(name: str) -> type:
         near = [lower[name.lower()]] if name.lower() in lower else near
         hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(model_names())}."
         raise UserError(f"there is no model '{name}'{hint}") from error
-    if found.type not in (ModelType.GENERAL, ModelType.TRADITIONAL):
+    if found.type not in RUNNABLE:
         raise UserError(
             f"{name} is a {found.type.name.lower()} model; recbole-dmf runs general recommenders "
             f"such as {', '.join(('DMF', 'BPR', 'LightGCN', 'EASE'))}."

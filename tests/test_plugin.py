@@ -54,6 +54,17 @@ def test_child_process_gets_ours_from_the_public_names():
     assert result.stdout.split() == ["recbole_dmf.models.dmf", "False"], result.stderr
 
 
+@pytest.mark.parametrize("name", ["SASRec", "FM"])
+def test_other_kinds_of_models_stay_as_recbole_has_them(clean, name):
+    from recbole.config import Config
+
+    options = {"train_neg_sample_args": None} if name == "SASRec" else {}
+    before = Config(model=name, dataset="ml-100k", config_dict=dict(options)).final_config_dict
+    plugin.register()
+    after = Config(model=name, dataset="ml-100k", config_dict=dict(options)).final_config_dict
+    assert after == before
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

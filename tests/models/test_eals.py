@@ -340,5 +340,7 @@ def test_optimiser_step_changes_nothing(build):
     ids=str,
 )
 def test_bad_options_are_user_errors(build, options):
-    with pytest.raises(UserError, match=r"give a (whole )?number|choose one|max_rating|needs the field"):
+    with pytest.raises(
+        UserError, match=r"give a (whole )?number|choose one|max_rating|needs the field"
+    ):
         build(**options)
