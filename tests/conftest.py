@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 import recbole
 import torch
+from hypothesis import settings
 
 torch.set_num_threads(1)
+settings.register_profile("steady", deadline=None)  # a busy machine is no failure
+settings.load_profile("steady")
 # A shell's background jobs ignore Ctrl-C and would pass that on to the commands under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

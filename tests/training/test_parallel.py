@@ -43,7 +43,7 @@ def test_two_processes_give_the_losses_and_metrics_of_one(tiny, tmp_path, single
         "torchrun": [
             BIN / "torchrun",
             "--nproc_per_node=2",
-            "--master_port=29611",
+            "--standalone",
             "-m",
             "recbole_dmf.cli",
         ],
