@@ -43,6 +43,7 @@ from recbole_dmf.data.negatives import NegativeSampler
 from recbole_dmf.data.split import Split, drop_duplicates, leave_one_out
 from recbole_dmf.errors import UserError
 from recbole_dmf.options import check_options
+from recbole_dmf.training.trainer import DMFTrainer, FitEpochTrainer, shows_progress
 
 SPLIT = "latest_test_random_valid"  # value of eval_args.split.LS for the paper's split
 PROPERTIES = files("recbole_dmf.properties")
@@ -282,7 +283,6 @@ def _our_models() -> dict[str, ModuleType]:
 
 def _our_trainers() -> dict[str, type]:
     from recbole_dmf.models.neumf_pretrained import NeuMFpTrainer
-    from recbole_dmf.training.trainer import DMFTrainer, FitEpochTrainer
 
     return {
         "DMFTrainer": DMFTrainer,
@@ -542,9 +542,7 @@ def run_with_recbole_evaluation(config, dataset: RecBoleDataset, folder: Path) -
     model = find_model(config["model"])(config, train_data._dataset).to(config["device"])
     trainer = find_trainer(config)(config, model)
     trainer.saved_model_file = str(folder / "recbole.pth")
-    score, valid = trainer.fit(
-        train_data, valid_data, show_progress=bool(config["show_progress"] and sys.stderr.isatty())
-    )
+    score, valid = trainer.fit(train_data, valid_data, show_progress=shows_progress(config))
     test = trainer.evaluate(test_data, show_progress=False)
     dataset.logger.info(f"best valid: {dict(valid or {})}\ntest: {dict(test)}\nin {folder}")
     return {

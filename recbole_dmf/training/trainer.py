@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from recbole.data.interaction import Interaction
 from recbole.trainer import Trainer
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
@@ -71,8 +72,7 @@ class RunTrainer(Trainer):
         return phase.count(lambda user: self._score_all(user, phase.n_items))
 
     def _score_all(self, user: torch.Tensor, n_items: int) -> torch.Tensor:
-        batch: dict[str, torch.Tensor] = {self.config["USER_ID_FIELD"]: user}
-        interaction = _interaction(batch)
+        interaction = Interaction({self.config["USER_ID_FIELD"]: user})
         try:
             return self.model.full_sort_predict(interaction).view(len(user), n_items)
         except NotImplementedError:
@@ -84,7 +84,7 @@ class RunTrainer(Trainer):
         size = max(1, 262_144 // n_items)
         rows = []
         for part in user.split(size):
-            pairs = _interaction(
+            pairs = Interaction(
                 {
                     self.config["USER_ID_FIELD"]: part.repeat_interleave(n_items),
                     self.config["ITEM_ID_FIELD"]: item.repeat(len(part)),
@@ -281,12 +281,6 @@ def threads_for(train_batch_size: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _interaction(batch: dict[str, torch.Tensor]):
-    from recbole.data.interaction import Interaction
-
-    return Interaction(batch)
 
 
 def trainer_class(base: type[Trainer]) -> type[RunTrainer]:
