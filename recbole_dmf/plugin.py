@@ -21,6 +21,7 @@ from recbole.config import Config
 from recbole.data.dataset import Dataset as RecBoleDataset
 from recbole.data.utils import data_preparation, get_dataloader
 from recbole.model.general_recommender.dmf import DMF as BuiltInDMF
+from recbole.model.general_recommender.ease import EASE as BuiltInEASE
 from recbole.model.general_recommender.itemknn import ItemKNN as BuiltInItemKNN
 from recbole.utils import FeatureSource, FeatureType, ModelType, get_model, get_trainer
 from recbole.utils.argument_list import (
@@ -54,6 +55,10 @@ _PREFIX = "recbole.model.general_recommender."
 
 class RecBoleDMF(BuiltInDMF):
     """RecBole's built-in DMF under a name of its own, for side-by-side runs."""
+
+
+class RecBoleEASE(BuiltInEASE):
+    """RecBole's built-in EASE under a name of its own, for side-by-side runs."""
 
 
 class RecBoleItemKNN(BuiltInItemKNN):
@@ -267,16 +272,18 @@ def _module(name: str, **attributes) -> ModuleType:
 
 
 def _our_models() -> dict[str, ModuleType]:
-    from recbole_dmf.models import dmf, eals, item_knn, item_pop, lfm, neumf_pretrained
+    from recbole_dmf.models import dmf, eals, ease, item_knn, item_pop, lfm, neumf_pretrained
 
     return {
         "DMF": dmf,
         "EALS": eals,
+        "EASE": ease,
         "ItemKNN": item_knn,
         "ItemPop": item_pop,
         "LFM": lfm,
         "NeuMFp": neumf_pretrained,
         "RecBoleDMF": _module(f"{_PREFIX}recboledmf", RecBoleDMF=RecBoleDMF),
+        "RecBoleEASE": _module(f"{_PREFIX}recboleease", RecBoleEASE=RecBoleEASE),
         "RecBoleItemKNN": _module(f"{_PREFIX}recboleitemknn", RecBoleItemKNN=RecBoleItemKNN),
     }
 
@@ -288,7 +295,7 @@ def _our_trainers() -> dict[str, type]:
         "DMFTrainer": DMFTrainer,
         "LFMTrainer": DMFTrainer,
         "NeuMFpTrainer": NeuMFpTrainer,
-        **{f"{name}Trainer": FitEpochTrainer for name in ("EALS", "ItemKNN", "ItemPop")},
+        **{f"{name}Trainer": FitEpochTrainer for name in ("EALS", "EASE", "ItemKNN", "ItemPop")},
     }
 
 

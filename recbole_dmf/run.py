@@ -322,7 +322,7 @@ def _run(config, folder: Path, label: str, phases: tuple[str, ...]) -> dict[str,
         f"candidates sha256: {', '.join(f'{n} {h[:16]}...' for n, h in hashes.items())}"
     )
     init_seed(config["seed"], config["reproducibility"])
-    built = time.perf_counter()  # some of RecBole's models, EASE for one, train as they are built
+    built = time.perf_counter()  # some of RecBole's models, SLIM for one, train as they are built
     model = plugin.find_model(config["model"])(config, prepared.train).to(config["device"])
     built = time.perf_counter() - built
     trainer: RunTrainer = trainer_class(plugin.find_trainer(config))(config, model)

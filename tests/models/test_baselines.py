@@ -1,4 +1,4 @@
-"""ItemPop, ItemKNN, LFM and NeuMFp against their formulas, and ItemKNN against RecBole's."""
+"""ItemPop, ItemKNN, EASE, LFM and NeuMFp against their formulas, and against RecBole's."""
 
 import csv
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from recbole.utils import init_seed
 
-from conftest import ML_100K
+from conftest import ML_100K, random_rows, write_inter
 from recbole_dmf import plugin
 from recbole_dmf.errors import UserError
 from recbole_dmf.models import item_knn
@@ -57,7 +57,7 @@ def ml_100k():
     def make(name, **chosen):
         config = build_config(name, "ml-100k", None, {**options, **chosen})
         model = plugin.find_model(name)(config, prepared.train)
-        if name == "ItemKNN":
+        if name in ("EASE", "ItemKNN"):
             model.fit_epoch()
         return model
 
@@ -177,7 +177,32 @@ def test_item_knn_on_ratings(ready):
     np.testing.assert_allclose(w[w > 0], cosine[w > 0], rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["ItemKNN", "EALS"])
+# EASE
+
+
+@pytest.mark.parametrize("reg_weight", [1.0, 250.0])
+def test_ease_scores_as_recbole(ml_100k, reg_weight):
+    ours, recboles = (ml_100k(name, reg_weight=reg_weight) for name in ("EASE", "RecBoleEASE"))
+    assert ours.by_users
+    torch.testing.assert_close(all_scores(ours), all_scores(recboles), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("n_users", [20, 300])
+def test_ease_is_the_formula_whichever_side_is_smaller(ready, tmp_path, n_users):
+    rows = random_rows(n_users=n_users, n_items=60)
+    _, _, model = ready("EASE", write_inter(tmp_path, rows), reg_weight=3.0)
+    assert model.by_users == (n_users < 60)
+    model.fit_epoch()
+    x = model.matrix.toarray().astype(np.float64)
+    p = np.linalg.inv(x.T @ x + 3.0 * np.eye(x.shape[1]))
+    b = -p / np.diag(p)
+    np.fill_diagonal(b, 0.0)
+    np.testing.assert_allclose(all_scores(model), x @ b, atol=1e-4)
+    pairs = model.predict(all_pairs(model)).view(model.n_users, -1)
+    np.testing.assert_allclose(pairs, x @ b, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["ItemKNN", "EASE", "EALS"])
 def test_models_without_gradients_are_fitted_by_the_trainer_recbole_finds(ready, name):
     config, _, model = ready(name)
     before = all_scores(model).clone()

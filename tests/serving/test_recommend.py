@@ -34,7 +34,9 @@ def saved_scores(name, recommender):
     if name == "ItemPop":
         return np.tile((y > 0).sum(0), (len(y), 1))
     if name == "EASE":
-        return (y > 0) @ np.asarray(content["other_parameter"]["item_similarity"])
+        x = (y > 0).astype(float)
+        p = np.linalg.inv(x.T @ x + content["settings"]["reg_weight"] * np.eye(x.shape[1]))
+        return x @ (np.eye(len(p)) - p / np.diag(p))
     if name == "ItemKNN":
         y = (y > 0) if content["settings"]["interaction_matrix"] == "binary" else y
         return y @ content["other_parameter"]["neighbours"].toarray().T
