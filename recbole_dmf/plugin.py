@@ -43,7 +43,7 @@ from recbole_dmf.data.interactions import interaction_matrix
 from recbole_dmf.data.negatives import NegativeSampler
 from recbole_dmf.data.split import Split, drop_duplicates, leave_one_out
 from recbole_dmf.errors import UserError
-from recbole_dmf.options import check_options
+from recbole_dmf.options import check_options, nearest
 from recbole_dmf.training.trainer import DMFTrainer, FitEpochTrainer, shows_progress
 
 SPLIT = "latest_test_random_valid"  # value of eval_args.split.LS for the paper's split
@@ -304,6 +304,33 @@ def read_properties(kind: str, name: str) -> dict[str, Any]:
     """Our property file `<kind>/<name>.yaml`, or {} where there is none."""
     file = PROPERTIES.joinpath(*filter(None, (kind, f"{name}.yaml")))
     return yaml.safe_load(file.read_text(encoding="utf-8")) or {} if file.is_file() else {}
+
+
+def property_names(kind: str) -> list[str]:
+    """Names of our property files `<kind>/*.yaml`."""
+    names = (file.name for file in PROPERTIES.joinpath(kind).iterdir())
+    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
+
+
+def read_preset(name: str, model: str | None = None) -> dict[str, Any]:
+    """The options of `preset/<name>.yaml`, the model's name among them.
+
+    Args:
+        name: of the preset.
+        model: that was asked for; None: the preset's.
+
+    Raises:
+        UserError: there is no such preset, or it is one of another model.
+    """
+    names = property_names("preset")
+    if name not in names:
+        raise UserError(
+            f"there is no preset {name!r}{nearest(str(name), names)}; known: {', '.join(names)}."
+        )
+    content = read_properties("preset", name)
+    if model not in (None, content["model"]):
+        raise UserError(f"the preset {name} is of {content['model']}, not of {model}.")
+    return content
 
 
 def _recbole_properties(kind: str, name: str) -> dict[str, Any]:

@@ -129,6 +129,8 @@ def build_config(
     for content in files.values():
         options.update(content)
     options.update(config_dict or {})
+    if options.get("preset") is not None:
+        options = {**plugin.read_preset(options["preset"], model), **options}
     model = model or options.get("model")
     dataset = dataset or options.get("dataset")
     for name, value, example in (("model", model, "DMF"), ("dataset", dataset, "ml-100k")):

@@ -8,7 +8,7 @@ from typing import Any
 from recbole_dmf.errors import UserError
 from recbole_dmf.literals import literal
 from recbole_dmf.options import nearest
-from recbole_dmf.plugin import PROPERTIES, read_properties
+from recbole_dmf.plugin import property_names, read_preset, read_properties
 
 TUNED = "table2"  # the file whose `settings` hold for every command
 # Where things are and what is shown: not what a run's figures depend on.
@@ -55,8 +55,7 @@ class Experiment:
 
 def experiment_names() -> list[str]:
     """Names of all experiments."""
-    files = PROPERTIES.joinpath("experiment").iterdir()
-    return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
+    return property_names("experiment")
 
 
 def read_experiment(name: str) -> Experiment:
@@ -81,7 +80,7 @@ def read_experiment(name: str) -> Experiment:
 
 
 def find_column(name: str, experiment: Experiment) -> Column:
-    """The column that `name` stands for: a label, or a model's name.
+    """The column that `name` stands for: a label, a preset or a model's name.
 
     A model's name stands for the experiment's column of this model without options, if there is
     one, so that its settings and figures are found; else for a column of its own.
@@ -89,6 +88,8 @@ def find_column(name: str, experiment: Experiment) -> Column:
     for column in experiment.columns:
         if column.label == name or (column.model == name and not column.options):
             return column
+    if name in property_names("preset"):
+        return Column(name, read_preset(name)["model"], {"preset": name})
     return Column(name, name, {})
 
 

@@ -39,7 +39,10 @@ class Tower(nn.Module):
         layers: widths of the N weight matrices, the last one the factors.
         first_layer_activation, output_activation: "relu" or "linear".
         init: "normal" (mean 0, standard deviation 0.01) or "xavier".
+        first_layer_bias: whether the first layer adds a vector, which Eq. (5) does not.
     """
+
+    bias: nn.Parameter | None
 
     def __init__(
         self,
@@ -48,11 +51,14 @@ class Tower(nn.Module):
         first_layer_activation: str,
         output_activation: str,
         init: str,
+        first_layer_bias: bool = False,
     ):
         super().__init__()
         self.first_activation = ACTIVATIONS[first_layer_activation]
         self.output_activation = ACTIVATIONS[output_activation]
         self.weight = nn.Parameter(torch.empty(n_columns, layers[0]))
+        bias = nn.Parameter(torch.empty(layers[0])) if first_layer_bias else None
+        self.register_parameter("bias", bias)
         self.hidden = nn.ModuleList(nn.Linear(n_in, n_out) for n_in, n_out in pairwise(layers))
         for parameter in self.parameters():
             if init == "normal":
@@ -76,7 +82,7 @@ class Tower(nn.Module):
 
     def upper_layers(self, l_1: Tensor) -> Tensor:
         """h from l_1, [n, layers[0]] -> [n, factors]."""
-        h = self.first_activation(l_1)
+        h = self.first_activation(l_1 if self.bias is None else l_1 + self.bias)
         for layer in self.hidden[:-1]:
             h = torch.relu(layer(h))  # Eq. (5), line 2
         if len(self.hidden):
@@ -226,9 +232,9 @@ class DMF(TwoTowerModel):
             choice(config, "first_layer_activation", ACTIVATIONS),
             choice(config, "output_activation", ACTIVATIONS),
         )
-        init = choice(config, "init", INITS)
-        self.user_tower = Tower(self.n_items, user_layers, *activations, init)
-        self.item_tower = Tower(self.n_users, item_layers, *activations, init)
+        rest = *activations, choice(config, "init", INITS), bool(config["first_layer_bias"])
+        self.user_tower = Tower(self.n_items, user_layers, *rest)
+        self.item_tower = Tower(self.n_users, item_layers, *rest)
 
     def double(self):
         """The same model in float64, inputs included."""

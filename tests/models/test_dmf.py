@@ -11,8 +11,10 @@ from recbole_dmf.models.dmf import DMF, NORM_EPSILON, Tower, unit_vectors
 
 
 def numpy_tower(tower: Tower, x: np.ndarray, relu_first=False, relu_last=True) -> np.ndarray:
-    weights = [p.detach().numpy() for p in tower.parameters()]
+    weights = [p.detach().numpy() for p in (tower.weight, *tower.hidden.parameters())]
     h = x @ weights[0]  # Eq. (5), line 1
+    if tower.bias is not None:
+        h = h + tower.bias.detach().numpy()
     if relu_first:
         h = np.maximum(0, h)
     pairs = list(zip(weights[1::2], weights[2::2], strict=True))
@@ -52,14 +54,19 @@ LAYERS = [[8], [12, 8], [16, 12, 8], [9, 10, 11, 8]]
 @pytest.mark.parametrize("layers", LAYERS, ids=lambda layers: f"DMF-{len(layers)}")
 @pytest.mark.parametrize("first", ["linear", "relu"])
 @pytest.mark.parametrize("output", ["relu", "linear"])
-def test_equations_5_to_8(ready, layers, first, output):
+@pytest.mark.parametrize("bias", [False, True])
+def test_equations_5_to_8(ready, layers, first, output, bias):
     model = ready(
         user_layers=layers,
         item_layers=layers,
         first_layer_activation=first,
         output_activation=output,
         init="xavier",
+        first_layer_bias=bias,
     )[2].double()
+    if bias:
+        for tower in (model.user_tower, model.item_tower):
+            torch.nn.init.normal_(tower.bias)
     user, item, _, _ = batch(model)
     y = dense_y(model)
     kwargs = {"relu_first": first == "relu", "relu_last": output == "relu"}
