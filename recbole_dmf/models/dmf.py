@@ -8,7 +8,7 @@ from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import InputType
 from torch import Tensor, nn
 
-from recbole_dmf.data.interactions import MATRICES, SparseInput, interaction_matrix
+from recbole_dmf.data.interactions import MATRICES, SparseInput, distinct, interaction_matrix
 from recbole_dmf.errors import UserError
 from recbole_dmf.models.losses import (
     LOSSES,
@@ -90,9 +90,26 @@ class Tower(nn.Module):
         return h
 
 
+class _UnitVectors(torch.autograd.Function):
+    """`unit_vectors`, with a gradient of a third of autograd's operations."""
+
+    @staticmethod
+    def forward(ctx, h):
+        norm = torch.linalg.vector_norm(h, dim=-1, keepdim=True).clamp_(min=NORM_EPSILON)
+        unit = h / norm
+        ctx.save_for_backward(unit, norm)
+        return unit
+
+    @staticmethod
+    def backward(ctx, grad):
+        unit, norm = ctx.saved_tensors
+        along = (grad * unit).sum(dim=-1, keepdim=True)
+        return torch.addcmul(grad, unit, along, value=-1).div_(norm)
+
+
 def unit_vectors(h: Tensor) -> Tensor:
     """h / ||h||, and 0 for h = 0 (a dead ReLU tower), [n, factors]."""
-    return h / h.norm(dim=-1, keepdim=True).clamp(min=NORM_EPSILON)
+    return _UnitVectors.apply(h)
 
 
 class TwoTowerModel(GeneralRecommender):
@@ -244,51 +261,54 @@ class DMF(TwoTowerModel):
         return super().double()
 
     def encode_users(self, user: Tensor | None = None) -> Tensor:
-        """p_i of ascending, distinct users (all if None), normalised, [n, factors]. Eq. (7)."""
+        """p_i of users (all if None), normalised, [n, factors]. Eq. (7)."""
         l_1 = self.user_tower.first_layer(self.input_of_users, user)
         return self.normalise(self.user_tower.upper_layers(l_1))
 
     def encode_items(self, item: Tensor | None = None) -> Tensor:
-        """q_j of ascending, distinct items (all if None), normalised, [n, factors]. Eq. (7)."""
+        """q_j of items (all if None), normalised, [n, factors]. Eq. (7)."""
         l_1 = self.item_tower.first_layer(self.input_of_items, item)
         return self.normalise(self.item_tower.upper_layers(l_1))
 
     def _side(self, tower: Tower, rows: SparseInput, ids, target, value) -> Tensor:
         """Normalised vectors of a batch; where `value` is not 0, without the entry `target`.
 
-        Each distinct input goes through the tower once, each masked pair once more.
+        A repeated input goes through the tower once, each masked pair once more.
         Shapes: ids, target, value [batch] -> [batch, factors].
         """
-        distinct, inverse = torch.unique(ids, return_inverse=True)
-        l_1 = tower.first_layer(rows, distinct)
-        if self.target_masking:
+        encoded, place = distinct(ids, rows.shape[0])
+        l_1 = tower.first_layer(rows, encoded)
+        if value is not None:
             masked = value.nonzero().squeeze(1)
-            base = l_1.index_select(0, inverse[masked])
+            place = torch.arange(len(l_1), device=ids.device) if place is None else place.clone()
+            base = l_1.index_select(0, place[masked])
             corrected = tower.without_target(base, target[masked], value[masked])
+            place[masked] = torch.arange(len(l_1), len(l_1) + len(masked), device=ids.device)
             l_1 = torch.cat([l_1, corrected])
-            inverse = inverse.clone()
-            inverse[masked] = torch.arange(len(distinct), len(l_1), device=ids.device)
-        return self.normalise(tower.upper_layers(l_1)).index_select(0, inverse)
+        h = self.normalise(tower.upper_layers(l_1))
+        return h if place is None else h.index_select(0, place)
 
     def forward(self, user: Tensor, item: Tensor, value: Tensor | None = None) -> Tensor:
-        """Similarity of pairs, [batch]: the cosine of Eq. (8), or the inner product for `dot`.
+        """Similarity of pairs, [k * n]: the cosine of Eq. (8), or the inner product for `dot`.
 
         Args:
-            user, item: int64 [batch].
-            value: float [batch], the pairs' entries of Y (0 for negatives), which
+            user: int64 [n]; pair j is of user j % n.
+            item: int64 [k * n].
+            value: float [k * n], the pairs' entries of Y (0 for negatives), which
                 `target_masking` takes out of the input; None: nothing is taken out.
         """
-        if value is None:
-            value = torch.zeros(len(user), device=user.device)
+        if value is not None:
+            user = user.repeat(len(item) // len(user))
         p = self._side(self.user_tower, self.input_of_users, user, item, value)
         q = self._side(self.item_tower, self.input_of_items, item, user, value)
-        return (p * q).sum(dim=-1)  # Eq. (8)
+        return (p * q.view(-1, *p.shape)).sum(dim=-1).view(-1)  # Eq. (8)
 
     def loss(self, user: Tensor, item: Tensor, rating: Tensor, label: Tensor) -> Tensor:
         """Mean loss of a batch of training instances (lines 10-12 of Algorithm 1).
 
         Args:
-            user, item: int64 [batch].
+            user: int64 [batch], or [n_positives] where the negatives are those of `bpr`.
+            item: int64 [batch].
             rating: float [batch], R_ij of positives; anything for negatives.
             label: float [batch], 1 for positives, 0 for negatives. For `bpr` the positives come
                 first and negative k of positive n stands at n + (k + 1) * n_positives, as in

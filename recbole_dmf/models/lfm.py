@@ -51,8 +51,9 @@ class LFM(TwoTowerModel):
         return self.normalise(self.item_layer(x))  # Eq. (5), line 1
 
     def forward(self, user: Tensor, item: Tensor) -> Tensor:
-        """Similarity of pairs, int64 [batch], int64 [batch] -> [batch]."""
-        return (self.encode_users(user) * self.encode_items(item)).sum(dim=-1)  # Eq. (8)
+        """Similarity of pairs, int64 [n], int64 [k * n] -> [k * n]; pair j is of user j % n."""
+        p, q = self.encode_users(user), self.encode_items(item)
+        return (p * q.view(-1, *p.shape)).sum(dim=-1).view(-1)  # Eq. (8)
 
     def loss(self, user: Tensor, item: Tensor, rating: Tensor, label: Tensor) -> Tensor:
         """Mean loss of a batch of training instances; arguments as in `DMF.loss`."""

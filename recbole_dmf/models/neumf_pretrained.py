@@ -179,10 +179,12 @@ class NeuMFp(GeneralRecommender):
         """Mean log loss, Eq. (7).
 
         Args:
-            user, item: int64 [batch].
+            user: int64 [n]; instance j is of user j % n.
+            item: int64 [batch].
             rating: not used; the targets are binary.
             label: float [batch], 1 for positives, 0 for negatives.
         """
+        user = user.repeat(len(item) // len(user))
         return F.binary_cross_entropy_with_logits(self(user, item), label)  # Eq. (7)
 
     def calculate_loss(self, interaction) -> Tensor:

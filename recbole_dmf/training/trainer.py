@@ -240,7 +240,7 @@ class DMFTrainer(Trainer):
             label = torch.zeros(item.shape, device=item.device)
             label[0] = 1.0
             loss = self.model.loss(
-                self._user[share].repeat(1 + self._num),
+                self._user[share],
                 item.view(-1),
                 self._rating[share].repeat(1 + self._num),
                 label.view(-1),
