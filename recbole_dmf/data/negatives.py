@@ -9,6 +9,7 @@ from recbole_dmf.errors import UserError
 
 DISTRIBUTIONS = ("uniform", "popularity")
 _BITMAP_LIMIT = 2**30  # bits: 128 MiB, enough for 10,000 users x 100,000 items
+_DRAWS_PER_CHUNK = 2**20  # bounds the memory of the draws to a few arrays of 8 MiB
 
 
 class NegativeSampler:
@@ -99,13 +100,18 @@ class NegativeSampler:
 
         An item can be drawn twice for the same user, as in RecBole and in Algorithm 1.
         """
-        users = user.to(self.device).repeat(num)
-        items = self._draw(len(users))
-        rejected = self.is_positive(users, items).nonzero().squeeze(1)
-        while len(rejected):
-            items[rejected] = self._draw(len(rejected))
-            rejected = rejected[self.is_positive(users[rejected], items[rejected])]
-        return items.view(num, -1)
+        result = torch.empty(num, len(user), dtype=torch.int64, device=self.device)
+        user = user.to(self.device)
+        size = max(1, _DRAWS_PER_CHUNK // num)
+        for part, target in zip(user.split(size), result.split(size, dim=1), strict=True):
+            users = part.repeat(num)
+            items = self._draw(len(users))
+            rejected = self.is_positive(users, items).nonzero().squeeze(1)
+            while len(rejected):
+                items[rejected] = self._draw(len(rejected))
+                rejected = rejected[self.is_positive(users[rejected], items[rejected])]
+            target.copy_(items.view(num, -1))
+        return result
 
     def sample_by_user_ids(self, user_ids, item_ids, num: int) -> Tensor:
         """RecBole's sampler interface: negative k of user n is at n + k * len(user_ids)."""

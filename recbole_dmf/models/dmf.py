@@ -8,7 +8,14 @@ from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import InputType
 from torch import Tensor, nn
 
-from recbole_dmf.data.interactions import MATRICES, SparseInput, distinct, interaction_matrix
+from recbole_dmf.data.interactions import (
+    MATRICES,
+    Rows,
+    SparseInput,
+    distinct,
+    interaction_matrix,
+    pair_products,
+)
 from recbole_dmf.errors import UserError
 from recbole_dmf.models.losses import (
     LOSSES,
@@ -242,8 +249,9 @@ class DMF(TwoTowerModel):
         y = interaction_matrix(
             user, item, rating if self.uses_ratings else None, (self.n_users, self.n_items)
         )  # Eq. (1), (2)
-        self.input_of_users = SparseInput(y, self.device)
-        self.input_of_items = SparseInput(y.T.tocsr(), self.device)
+        by_user, by_item = Rows.of(y, self.device), Rows.of(y.T.tocsr(), self.device)
+        self.input_of_users = SparseInput(by_user, by_item)
+        self.input_of_items = SparseInput(by_item, by_user)
 
         activations = (
             choice(config, "first_layer_activation", ACTIVATIONS),
@@ -255,9 +263,8 @@ class DMF(TwoTowerModel):
 
     def double(self):
         """The same model in float64, inputs included."""
-        for name in ("input_of_users", "input_of_items"):
-            rows = getattr(self, name)
-            setattr(self, name, SparseInput(rows.matrix, rows.device, torch.float64))
+        for rows in (self.input_of_users.rows, self.input_of_items.rows):
+            rows.value = rows.value.double()
         return super().double()
 
     def encode_users(self, user: Tensor | None = None) -> Tensor:
@@ -270,13 +277,21 @@ class DMF(TwoTowerModel):
         l_1 = self.item_tower.first_layer(self.input_of_items, item)
         return self.normalise(self.item_tower.upper_layers(l_1))
 
-    def _side(self, tower: Tower, rows: SparseInput, ids, target, value) -> Tensor:
-        """Normalised vectors of a batch; where `value` is not 0, without the entry `target`.
+    def _side(
+        self, tower: Tower, rows: SparseInput, ids, target, value
+    ) -> tuple[Tensor, Tensor | None]:
+        """Normalised vectors for a batch; where `value` is not 0, without the entry `target`.
 
         A repeated input goes through the tower once, each masked pair once more.
-        Shapes: ids, target, value [batch] -> [batch, factors].
+
+        Args:
+            ids, target, value: [batch].
+
+        Returns:
+            [n, factors], and int64 [batch] the place of each entry of the batch among them, None
+            where it is its own.
         """
-        encoded, place = distinct(ids, rows.shape[0])
+        encoded, place = distinct(ids, len(rows.rows))
         l_1 = tower.first_layer(rows, encoded)
         if value is not None:
             masked = value.nonzero().squeeze(1)
@@ -285,8 +300,7 @@ class DMF(TwoTowerModel):
             corrected = tower.without_target(base, target[masked], value[masked])
             place[masked] = torch.arange(len(l_1), len(l_1) + len(masked), device=ids.device)
             l_1 = torch.cat([l_1, corrected])
-        h = self.normalise(tower.upper_layers(l_1))
-        return h if place is None else h.index_select(0, place)
+        return self.normalise(tower.upper_layers(l_1)), place
 
     def forward(self, user: Tensor, item: Tensor, value: Tensor | None = None) -> Tensor:
         """Similarity of pairs, [k * n]: the cosine of Eq. (8), or the inner product for `dot`.
@@ -299,9 +313,9 @@ class DMF(TwoTowerModel):
         """
         if value is not None:
             user = user.repeat(len(item) // len(user))
-        p = self._side(self.user_tower, self.input_of_users, user, item, value)
-        q = self._side(self.item_tower, self.input_of_items, item, user, value)
-        return (p * q.view(-1, *p.shape)).sum(dim=-1).view(-1)  # Eq. (8)
+        p, p_of = self._side(self.user_tower, self.input_of_users, user, item, value)
+        q, q_of = self._side(self.item_tower, self.input_of_items, item, user, value)
+        return pair_products(p, q, p_of, q_of)  # Eq. (8)
 
     def loss(self, user: Tensor, item: Tensor, rating: Tensor, label: Tensor) -> Tensor:
         """Mean loss of a batch of training instances (lines 10-12 of Algorithm 1).

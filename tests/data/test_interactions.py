@@ -3,7 +3,14 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from recbole_dmf.data.interactions import SparseInput, interaction_matrix
+from recbole_dmf.data import interactions
+from recbole_dmf.data.interactions import (
+    Rows,
+    SparseInput,
+    distinct,
+    interaction_matrix,
+    pair_products,
+)
 
 
 @pytest.fixture
@@ -21,12 +28,21 @@ def test_ratings_are_kept_and_unknown_is_zero():
     assert y.toarray().tolist() == [[0, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, 0]]  # Eq. (1)
 
 
-@pytest.mark.parametrize("ids", [None, [], [4], [0, 3, 4, 19], list(range(1, 18))])
-@pytest.mark.parametrize("on_device", [False, True], ids=["scipy slice", "torch slice"])
-def test_sparse_product_and_gradient_are_the_dense_ones(matrix, ids, on_device, monkeypatch):
-    rows = SparseInput(matrix, "cpu", torch.float64)
-    if on_device:  # the path of CUDA, on the CPU
-        rows.device = torch.device("meta")
+def sparse_input(matrix, dtype=torch.float32):
+    rows = Rows.of(matrix, "cpu")
+    rows.value = rows.value.to(dtype)
+    return SparseInput(rows, rows.transposed())
+
+
+@pytest.fixture(params=["scipy", "torch"])
+def routines(request, monkeypatch):
+    """SciPy's routines, or those that CUDA takes, on the CPU."""
+    monkeypatch.setattr(interactions, "_on_cpu", lambda tensor: request.param == "scipy")
+
+
+@pytest.mark.parametrize("ids", [None, [], [4], [19, 3, 4, 3], list(range(1, 18))])
+def test_sparse_product_and_gradient_are_the_dense_ones(matrix, ids, routines):
+    rows = sparse_input(matrix, torch.float64)
     weight = torch.randn(15, 6, dtype=torch.float64, requires_grad=True)
     ids = None if ids is None else torch.tensor(ids, dtype=torch.long)
     dense = torch.from_numpy(matrix.toarray())[slice(None) if ids is None else ids]
@@ -41,6 +57,31 @@ def test_sparse_product_and_gradient_are_the_dense_ones(matrix, ids, on_device, 
 def test_no_dense_block_of_inputs():
     """A batch costs memory in proportion to its ratings, not to batch x items."""
     wide = sp.random(50, 200_000, density=1e-5, format="csr", random_state=0)
-    rows = SparseInput(wide, "cpu")
-    product = rows.matmul(torch.ones(200_000, 2), torch.arange(20))
+    product = sparse_input(wide).matmul(torch.ones(200_000, 2), torch.arange(20))
     assert product.shape == (20, 2)
+
+
+@pytest.mark.parametrize("n", [1, 5, 30, 200])
+def test_distinct_rows_and_places_give_the_batch_back(n):
+    ids = torch.randint(40, (n,), generator=torch.Generator().manual_seed(n))
+    rows, place = distinct(ids, 40)
+    rows = torch.arange(40) if rows is None else rows
+    assert torch.equal(rows if place is None else rows[place], ids)
+    assert place is None or len(rows) in (40, len(rows.unique()))
+
+
+@pytest.mark.parametrize("user_given", [True, False])
+@pytest.mark.parametrize("item_given", [True, False])
+@pytest.mark.parametrize("k", [1, 3])
+def test_pair_products_and_their_gradients(user_given, item_given, k, routines):
+    p, q = (torch.randn(n, 4, dtype=torch.float64, requires_grad=True) for n in (7, 7 * k))
+    user = torch.tensor([2, 0, 2, 6, 1, 2, 3]) if user_given else None
+    item = torch.randint(5, (7 * k,)) if item_given else None
+
+    def plain(p, q):
+        p = p if user is None else p[user]
+        q = q if item is None else q[item]
+        return (p.repeat(k, 1) * q).sum(-1)
+
+    torch.testing.assert_close(pair_products(p, q, user, item), plain(p, q))
+    assert torch.autograd.gradcheck(lambda p, q: pair_products(p, q, user, item), (p, q))
