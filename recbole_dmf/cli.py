@@ -93,6 +93,7 @@ COMMANDS = {
         "recbole_dmf.data.init_dataset:main_init_dataset",
         "write a data set's property file",
     ),
+    "generate": ("recbole_dmf.data.generate:main_generate", "data of any size, for trials"),
     "check": ("recbole_dmf.data.check:main_check", "what is wrong with my atomic files?"),
 }
 
