@@ -117,7 +117,7 @@ def _drawer(generator, taste: NDArray, genre: NDArray, popularity: NDArray):
     cumulative, items = np.concatenate(steps), np.concatenate(parts)
     has_items = np.diff(bounds) > 0
     share = taste * has_items
-    share /= np.maximum(share.sum(1, keepdims=True), np.finfo(float).tiny)
+    share = share / np.maximum(share.sum(1, keepdims=True), np.finfo(float).tiny)
     chosen = np.cumsum(share * (1 - POPULAR_ALONE), axis=1)
 
     def draw(user: NDArray) -> NDArray:
