@@ -135,6 +135,24 @@ def no_stray_tensorboard() -> Undo:
     return replace(module, "get_tensorboard", lambda logger: silent)
 
 
+def optimizers_leave_the_compiler_alone() -> Undo:
+    """torch/_compile.py:39 imports torch._dynamo for the first optimizer: 2 s and 100 MB.
+
+    It only marks the optimizers' methods as not to be compiled, and nothing here is compiled.
+    """
+    undo = []
+    for method in vars(torch.optim.Optimizer).values():
+        plain = getattr(method, "__wrapped__", None)
+        if getattr(method, "__globals__", {}).get("__name__") == "torch._compile":
+            undo.append(replace(plain, "__dynamo_disable", plain))
+
+    def take_back():
+        for put_back in undo:
+            put_back()
+
+    return take_back
+
+
 WORKAROUNDS = (
     options_are_literals,
     foreign_command_line_is_ignored,
@@ -144,6 +162,7 @@ WORKAROUNDS = (
     grad_scaler_is_current,
     dok_matrix_updates,
     no_stray_tensorboard,
+    optimizers_leave_the_compiler_alone,
 )
 
 

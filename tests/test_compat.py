@@ -1,5 +1,6 @@
 """Each workaround beside RecBole's own behaviour: when that half fails, drop the workaround."""
 
+import subprocess
 import sys
 import warnings
 
@@ -122,6 +123,28 @@ def test_no_stray_tensorboard(apply, tmp_path, monkeypatch):
     apply(compat.no_stray_tensorboard)
     trainer_module.get_tensorboard(logging.getLogger()).add_scalar("a", 1, 0)
     assert not (tmp_path / "log_tensorboard").exists()
+
+
+def test_optimizers_leave_the_compiler_alone():
+    """In a process of its own, since an import cannot be taken back."""
+    program = """if 1:
+        import sys, torch
+        from recbole_dmf import compat
+        from recbole_dmf.training.trainer import EagerAdam
+        undo = compat.optimizers_leave_the_compiler_alone()
+        weight = torch.nn.Parameter(torch.ones(2))
+        optimizer = EagerAdam([weight], fused=True)
+        weight.sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        optimizer.load_state_dict(optimizer.state_dict())
+        assert "torch._dynamo" not in sys.modules
+        undo()
+        torch.optim.Adam([weight])
+        assert "torch._dynamo" in sys.modules
+    """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_python_versions(monkeypatch):

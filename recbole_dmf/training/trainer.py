@@ -1,6 +1,7 @@
 """RecBole's training loop with our evaluation, history and checkpoints, and DMF's fast epoch."""
 
 import csv
+import inspect
 import math
 import sys
 import time
@@ -164,6 +165,19 @@ class FitEpochTrainer(Trainer):
         return self.model.fit_epoch()
 
 
+class EagerAdam(torch.optim.Adam):
+    """Adam without torch's compiler, which the first step of every optimizer imports.
+
+    With `compat.optimizers_leave_the_compiler_alone` it saves 2 s and 100 MB at the start.
+    """
+
+    _plain_step = inspect.unwrap(torch.optim.Adam.step)
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        return self._plain_step(closure)
+
+
 class DMFTrainer(Trainer):
     """Algorithm 1 with vectorised negatives: no per-row Python, no data loader.
 
@@ -181,7 +195,7 @@ class DMFTrainer(Trainer):
     def _build_optimizer(self, **kwargs):
         if self.learner.lower() != "adam":
             return super()._build_optimizer(**kwargs)
-        return torch.optim.Adam(
+        return EagerAdam(
             self.model.parameters(),
             lr=self.learning_rate,
             weight_decay=self.weight_decay,

@@ -297,3 +297,41 @@ def test_implicit_data_runs_as_equation_1(tmp_path, ready):
     _, _, model = ready(data_path=tmp_path / "implicit", dataset="plays")
     assert set(np.unique(dense_y(model))) == {0, 1}  # Eq. (1)
     assert model.max_rating == 1
+
+
+def test_recbole_s_dmf_is_a_configuration_of_ours(ready):
+    """The same losses and gradients from the same parameters: what time to quality rests on."""
+    layers = [8, 6, 4]
+    options = {
+        "similarity": "dot",
+        "loss_type": "nce",
+        "user_layers": layers,
+        "item_layers": layers,
+    }
+    ours = ready(**options)[2]
+    sizes = {"user_embedding_size": 8, "item_embedding_size": 8, "inter_matrix_type": "rating"}
+    hidden = {"user_hidden_size_list": layers[1:], "item_hidden_size_list": layers[1:]}
+    theirs = ready("RecBoleDMF", **sizes, **hidden)[2]
+    pairs = []
+    for tower, linear, upper in (
+        (ours.user_tower, theirs.user_linear, theirs.user_fc_layers),
+        (ours.item_tower, theirs.item_linear, theirs.item_fc_layers),
+    ):
+        pairs.append((tower.weight, linear.weight, True))
+        linears = [m for m in upper.modules() if isinstance(m, torch.nn.Linear)]
+        for mine, other in zip(tower.hidden, linears, strict=True):
+            pairs += [(mine.weight, other.weight, False), (mine.bias, other.bias, False)]
+    with torch.no_grad():
+        for mine, other, transposed in pairs:
+            mine.normal_(0, 0.3)
+            other.copy_(mine.T if transposed else mine)
+    user, item, rating, label = batch(ours)
+    interaction = {"user_id": user, "item_id": item, "rating": rating.float(), "label": label}
+    interaction["label"] = label.float()
+    found = ours.loss(user, item, rating.float(), label.float())
+    expected = theirs.calculate_loss(interaction)
+    torch.testing.assert_close(found, expected)
+    found.backward()
+    expected.backward()
+    for mine, other, transposed in pairs:
+        torch.testing.assert_close(mine.grad, other.grad.T if transposed else other.grad)

@@ -13,7 +13,7 @@ import torch
 from recbole_dmf.errors import UserError
 from recbole_dmf.options import without_options
 from recbole_dmf.training.checkpoint import load_checkpoint
-from recbole_dmf.training.parallel import launch
+from recbole_dmf.training.parallel import _free_port, launch
 
 BIN = Path(sys.executable).parent
 COMMON = ["--model=DMF", "--dataset=tiny", "--epochs=2", "--init=xavier", "--learning_rate=0.001"]
@@ -88,3 +88,30 @@ def test_the_options_of_the_launcher_do_not_reach_the_children():
     assert without_options(argv, ("nproc", "world_size")) == [
         "--model=DMF", "--epochs", "3", "-d", "x",
     ]  # fmt: skip
+
+
+def test_two_machines_over_loopback_train_as_one_process(tiny, tmp_path, single):
+    """Each command line is what one machine would run."""
+    port = _free_port()
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    commands = [
+        [
+            BIN / "run_recbole",
+            "--nproc=1",
+            "--world_size=2",
+            f"--group_offset={offset}",
+            "--ip=localhost",
+            f"--port={port}",
+            *COMMON,
+            f"--data_path={tiny}",
+            f"--checkpoint_dir={tmp_path / 'two'}",
+        ]
+        for offset in (0, 1)
+    ]
+    machines = [subprocess.Popen(command, env=environment, cwd=tiny) for command in commands]
+    assert [machine.wait(timeout=300) for machine in machines] == [0, 0]
+    (folder,) = (tmp_path / "two").iterdir()
+    with open(folder / "history.csv", newline="") as file:
+        losses = [float(row["train_loss"]) for row in csv.DictReader(file)]
+    assert losses == pytest.approx([float(row["train_loss"]) for row in single[1]], abs=1e-5)
+    assert json.loads((folder / "result.json").read_text())["processes"] == 2
