@@ -15,7 +15,8 @@ import pytest
 from conftest import random_rows, write_inter
 from recbole_dmf.errors import UserError
 from recbole_dmf.experiments.compare import check_labels, compare, main_compare
-from recbole_dmf.experiments.plan import Column, changes, take_settings, whole_numbers
+from recbole_dmf.experiments.plan import Column, take_settings, whole_numbers
+from recbole_dmf.run import changes
 
 FAST = {"epochs": 2, "train_batch_size": 512, "learning_rate": 0.01}
 
@@ -205,7 +206,7 @@ def test_two_at_once_are_refused(through, data):
             sys.executable,
             "-c",
             "import sys; from pathlib import Path\n"
-            "from recbole_dmf.experiments.lock import locked\n"
+            "from recbole_dmf.lock import locked\n"
             "with locked(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()",
             str(folder / ".lock"),
         ],
