@@ -559,7 +559,7 @@ def _explained(trainer: RunTrainer) -> Iterator[None]:
 
     def so_far() -> str:
         if not trainer.best_epoch:
-            return "No epoch was finished, so there is no checkpoint."
+            return "No good epoch was finished, so there is no checkpoint."
         return f"The best epoch so far ({trainer.best_epoch}) is in {trainer.saved_model_file}."
 
     try:

@@ -1,6 +1,7 @@
 """What changes while a model trains and its state dict does not hold: generators, attributes."""
 
 import random
+import zlib
 from typing import Any
 
 import numpy as np
@@ -37,16 +38,21 @@ def note_attributes(model: nn.Module) -> Noted:
     for prefix, module in model.named_modules():
         for name, value in vars(module).items():
             if name != "training" and isinstance(value, _NOTED):
-                version = value._version if isinstance(value, torch.Tensor) else 0
-                noted[f"{prefix}.{name}"] = (value, version)
+                noted[f"{prefix}.{name}"] = (value, _version(value))
     return noted
 
 
-def changed_attributes(model: nn.Module, fresh: Noted) -> dict[str, Any]:
-    """Those of `note_attributes` that are not what they were in `fresh`.
+def _version(value: Any) -> int:
+    """A number that changes when a tensor or an array is changed in place."""
+    if isinstance(value, torch.Tensor):
+        return value._version
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        return zlib.crc32(np.ascontiguousarray(value).data)
+    return 0
 
-    An array that was changed in place counts as unchanged: no model of RecBole has one.
-    """
+
+def changed_attributes(model: nn.Module, fresh: Noted) -> dict[str, Any]:
+    """Those of `note_attributes` that are not what they were in `fresh`."""
     changed = {}
     for key, (value, version) in note_attributes(model).items():
         before, version_before = fresh.get(key, (None, 0))

@@ -171,11 +171,14 @@ class RunTrainer(Trainer):
                 self.tensorboard = SummaryWriter(self.folder / "tensorboard", purge_step=hidden)
             super().fit(train_data, *args, **kwargs)
             self._write_state(self._epoch + 1, ended=True)
+        else:
+            set_random_states(self._state["random"])
         return self.best_valid_score, self.best_valid_result
 
     def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
         if "learner" in self._state:
             self._load_learner(self._state.pop("learner"), train_data)
+            set_random_states(self._state["random"])
         elif epoch_idx and time.perf_counter() >= self._next_write:
             self._write_state(epoch_idx, train_data)
         start = time.perf_counter()
@@ -200,6 +203,7 @@ class RunTrainer(Trainer):
             "start_epoch": epochs,
             "earlier_seconds": self.total_seconds(),
             "stages": getattr(self.model, "stages", None),
+            "random": random_states(),  # some models draw when they score as well
         }
         if not ended:
             state["learner"] = self._learner(train_data)
@@ -217,7 +221,6 @@ class RunTrainer(Trainer):
             "attributes": changed_attributes(self.model, self._fresh),
             "optimizers": {name: o.state_dict() for name, o in self._optimizers().items()},
             "generators": [g.get_state() for g in self._generators(train_data)],
-            "random": random_states(),
             "own": self.own_state() if isinstance(self, DMFTrainer) else None,
         }
 
@@ -235,7 +238,6 @@ class RunTrainer(Trainer):
             self._generators(train_data), learner["generators"], strict=True
         ):
             generator.set_state(state)
-        set_random_states(learner["random"])
 
     def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """By attribute; of those with several names the most telling one."""
@@ -268,7 +270,7 @@ class RunTrainer(Trainer):
             remedies.append("output_activation: linear")
         if problem == NOT_FINITE and self.config["similarity"] in ("cosine", "dot"):
             remedies.append("similarity: scaled_cosine")
-        return f"Try {' or '.join([', '.join(remedies[:-1]), remedies[-1]][len(remedies) == 1 :])}."
+        return f"Try {', or '.join(remedies)}."
 
     def count(self, phase: Phase) -> Counts:
         """Rank the targets of a phase with the model as it is now."""
@@ -355,21 +357,19 @@ class RunTrainer(Trainer):
             writer.writerows(self.history)
 
     def _save_checkpoint(self, epoch, verbose=True, **kwargs):
-        before, self.best_epoch = self.best_epoch, epoch + 1
-        if parallel.rank():
-            return
-        if before and before == self._best_of_resume:
-            _keep_as(Path(self.saved_model_file), self.folder / BEFORE)
-            self._best_of_resume = 0
-        save_checkpoint(
-            Path(self.saved_model_file),
-            {
+        if parallel.rank() == 0:
+            path = Path(self.saved_model_file)
+            if self.best_epoch and self.best_epoch == self._best_of_resume:
+                _keep_as(path, self.folder / BEFORE)
+                self._best_of_resume = 0
+            content = {
                 **self.about,
-                "epoch": self.best_epoch,
+                "epoch": epoch + 1,
                 "state_dict": dict(self.model.state_dict()),
                 "other_parameter": self.model.other_parameter(),
-            },
-        )
+            }
+            save_checkpoint(path, content)
+        self.best_epoch = epoch + 1
 
     def load_best(self) -> None:
         """Put the checkpoint's parameters back into the model."""

@@ -166,7 +166,8 @@ def test_killed_and_continued_equals_run_through(through, data, tmp_path):
 
 def test_a_failure_is_a_row_and_is_tried_again(data, tmp_path, capfd):
     folder = tmp_path / "c"
-    bad = Column("bad", "DMF", {"data_path": str(data), **FAST, "user_layers": [8, 3]})
+    options = {"data_path": str(data), **FAST, "init": "xavier", "user_layers": [8, 3]}
+    bad = Column("bad", "DMF", options)
     both = [bad, Column("ItemPop", "ItemPop", {"data_path": str(data)})]
     report, failed = compare(folder, "Test", "tiny", both, [1, 2], {})
     assert failed == 2
