@@ -148,16 +148,19 @@ class RunTrainer(Trainer):
         self.logger.info(f"going on after epoch {self.start_epoch}")
 
     def _find_best(self, epoch: int) -> None:
-        """Make model.pt the checkpoint of `epoch`; a later one was saved after resume.pt."""
-        for path in (self.folder / CHECKPOINT, self.folder / BEFORE):
-            if not epoch or (path.is_file() and load_checkpoint(path).get("epoch") == epoch):
-                if path.name == BEFORE:
-                    path.replace(self.folder / CHECKPOINT)
-                return
-        raise CannotGoOn(
-            f"{self.folder} cannot go on: {CHECKPOINT} is not that of epoch {epoch}, which was the "
-            "best one. Start a new run."
-        )
+        """Make model.pt the checkpoint of `epoch`, and the only one.
+
+        It is of a later epoch where the process was killed before it could write resume.pt anew.
+        """
+        best, before = self.folder / CHECKPOINT, self.folder / BEFORE
+        if epoch and not _is_of(best, epoch):
+            if not _is_of(before, epoch):
+                raise CannotGoOn(
+                    f"{self.folder} cannot go on: {CHECKPOINT} is not that of epoch {epoch}, which "
+                    "was the best one. Start a new run."
+                )
+            before.replace(best)
+        before.unlink(missing_ok=True)
 
     def fit(self, train_data, *args, **kwargs):
         """As RecBole's `Trainer.fit`, from where `resume` has found it.
@@ -399,7 +402,12 @@ def _keep_as(path: Path, name: Path) -> None:
     try:
         os.link(path, name)
     except OSError:  # a file system without links
-        shutil.copyfile(path, name)
+        with atomic_path(name) as temporary:
+            shutil.copyfile(path, temporary)
+
+
+def _is_of(path: Path, epoch: int) -> bool:
+    return path.is_file() and load_checkpoint(path).get("epoch") == epoch
 
 
 class FitEpochTrainer(Trainer):
