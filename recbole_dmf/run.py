@@ -30,6 +30,7 @@ from recbole_dmf.data.fingerprint import fingerprint
 from recbole_dmf.data.interactions import interaction_matrix
 from recbole_dmf.data.negatives import NegativeSampler
 from recbole_dmf.errors import (
+    BAD_INPUT,
     DISK_FULL,
     INTERRUPTED,
     NOT_WRITABLE,
@@ -570,13 +571,16 @@ def _explained(trainer: RunTrainer) -> Iterator[None]:
     except UserError as error:
         raise UserError(f"{error} {so_far()}", error.exit_code) from error
     except (MemoryError, RuntimeError, OSError) as error:
-        if not is_out_of_memory(error):
+        if is_out_of_memory(error):
+            raise UserError(
+                f"out of memory. {so_far()} Try a smaller train_batch_size or a smaller model, or "
+                "end other programs.",
+                OUT_OF_MEMORY,
+            ) from error
+        failed = write_error(trainer.folder, error) if isinstance(error, OSError) else None
+        if failed is None or failed.exit_code == BAD_INPUT:
             raise
-        raise UserError(
-            f"out of memory. {so_far()} Try a smaller train_batch_size or a smaller model, or end "
-            "other programs.",
-            OUT_OF_MEMORY,
-        ) from error
+        raise UserError(f"{failed} {so_far()}", failed.exit_code) from error
 
 
 def replayable_settings(config) -> dict[str, Any]:

@@ -14,7 +14,6 @@ import torch
 from recbole.data.interaction import Interaction
 from recbole.trainer import Trainer
 from recbole.utils import ModelType
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from recbole_dmf import __version__
@@ -26,6 +25,7 @@ from recbole_dmf.evaluation.metrics import READINGS
 from recbole_dmf.files import atomic_path
 from recbole_dmf.training import parallel
 from recbole_dmf.training.checkpoint import load_checkpoint, save_checkpoint
+from recbole_dmf.training.events import EventFile
 from recbole_dmf.training.resume import (
     changed_attributes,
     note_attributes,
@@ -171,7 +171,7 @@ class RunTrainer(Trainer):
         if not self._state.get("ended"):
             if parallel.rank() == 0:
                 hidden = self.start_epoch + 1 if self._state else None  # epochs made once more
-                self.tensorboard = SummaryWriter(self.folder / "tensorboard", purge_step=hidden)
+                self.tensorboard = EventFile(self.folder / "tensorboard", hidden)
             super().fit(train_data, *args, **kwargs)
             self._write_state(self._epoch + 1, ended=True)
         else:
@@ -387,7 +387,7 @@ class RunTrainer(Trainer):
 
     def close(self) -> None:
         """Release the files that the run holds open."""
-        if isinstance(self.tensorboard, SummaryWriter):
+        if isinstance(self.tensorboard, EventFile):
             self.tensorboard.close()
 
 
