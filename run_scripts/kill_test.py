@@ -88,8 +88,8 @@ def start_run(words: list[str], log: Path) -> int:
 
 def start_comparison(folder: Path, args, log: Path) -> subprocess.Popen:
     words = [f"{Path(sys.executable).parent}/recbole-dmf", "compare", "--dataset=random"]
-    words += [f"--models={','.join(COMPARED)}", "--seeds=7", f"--results={folder}"]
-    for model in COMPARED:
+    words += [f"--models={','.join(args.compared)}", "--seeds=7", f"--results={folder}"]
+    for model in args.compared:
         chosen = {k: v for k, v in options_of(model, args).items() if k != "seed"}
         words += [word for k, v in chosen.items() for word in ("--set", f"{model}.{k}={v}")]
     with log.open("a") as stream:
@@ -260,7 +260,7 @@ def kill_comparison(folder: Path, references: dict, args, draw) -> dict:
         "epochs_not_saved_yet": lost,
         "finished_repeated": again,
         "resumed": resumed == 0,
-        "bit_equal": len(runs) == len(COMPARED)
+        "bit_equal": len(runs) == len(args.compared)
         and all(are_equal(outcome(r), references[r.name.split("-")[0]]["outcome"]) for r in runs),
     }
 
@@ -283,8 +283,11 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--same-seed", type=int, default=10, help="runs of one seed to compare")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--out", help="JSON file of everything that was found")
     args = parser.parse_args()
+    models = args.models.split(",")
+    args.compared = [model for model in models if model in COMPARED]
     torch.set_num_threads(1)
     draw = random.Random(args.seed)
     with tempfile.TemporaryDirectory() as scratch:
@@ -292,12 +295,12 @@ def main() -> int:
         args.data = scratch / "data"
         write_data(args.data)
         references: dict = {}
-        for model in MODELS:
+        for model in models:
             references[model] = undisturbed(model, scratch / f"reference-{model}", args)
         same = [
             are_equal(
-                undisturbed("DMF", scratch / f"same-{n}", args)["outcome"],
-                references["DMF"]["outcome"],
+                undisturbed(models[0], scratch / f"same-{n}", args)["outcome"],
+                references[models[0]]["outcome"],
             )
             for n in range(args.same_seed)
         ]
@@ -314,7 +317,7 @@ def main() -> int:
             if kind == "comparing":
                 outcome_of_kill = kill_comparison(folder, references, args, draw)
             else:
-                model = draw.choice(list(MODELS))
+                model = draw.choice(models)
                 outcome_of_kill = kill_run(kind, model, folder, references[model], args, draw)
             found.append({"kind": kind, **outcome_of_kill})
             print(f"[{number + 1}/{args.kills}] {json.dumps(found[-1])}", flush=True)

@@ -164,6 +164,32 @@ def test_killed_and_continued_equals_run_through(through, data, tmp_path):
     assert not second.exists()
 
 
+@pytest.mark.parametrize("place", [".unfinished-BPR-seed1", "BPR-seed1-failed"])
+def test_an_unfinished_run_goes_on_after_its_last_epoch(through, data, tmp_path, place):
+    from recbole_dmf.run import build_config, run_in
+    from recbole_dmf.training import trainer
+
+    folder, original = tmp_path / "c", trainer.RunTrainer._write_state
+    unfinished = folder / "runs" / place
+    unfinished.mkdir(parents=True)
+
+    def write(*args, **kwargs):
+        original(*args, **kwargs)
+        raise KeyboardInterrupt
+
+    options = columns(data)[0].options
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer.RunTrainer, "_write_state", write)
+        with pytest.raises(UserError, match="interrupted"):
+            run_in(unfinished, build_config("BPR", "tiny", None, {**options, "seed": 1}))
+    compare(folder, "Test", "tiny", columns(data)[:1], [1], {})
+    result = json.loads((folder / "runs" / "BPR-seed1" / "result.json").read_text())
+    assert result["resumed_after"] == [1]
+    assert results(folder)["BPR-seed1"] == results(through[0])["BPR-seed1"]
+    assert not list(folder.glob("runs/.*"))
+    assert not list(folder.glob("runs/*/resume.pt"))
+
+
 def test_a_failure_is_a_row_and_is_tried_again(data, tmp_path, capfd):
     folder = tmp_path / "c"
     options = {"data_path": str(data), **FAST, "init": "xavier", "user_layers": [8, 3]}
