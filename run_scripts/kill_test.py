@@ -34,8 +34,8 @@ from recbole_dmf.training.checkpoint import load_checkpoint
 
 KINDS = ("training", "saving", "comparing", "training", "saving")
 MODELS = {
-    "DMF": {"init": "xavier", "learning_rate": 0.001, "epochs": 20},
-    "NeuMFp": {"pretrain_epochs": 6, "epochs": 8},
+    "DMF": {"init": "xavier", "learning_rate": 0.001, "epochs": 12},
+    "NeuMFp": {"pretrain_epochs": 4, "epochs": 6},
     "BPR": {"epochs": 30},
     "EALS": {"epochs": 30, "embedding_size": 32},
 }
@@ -58,7 +58,7 @@ def options_of(model: str, args) -> dict:
     return {
         "data_path": str(args.data),
         "stopping_step": 100,
-        "train_batch_size": 1024,
+        "train_batch_size": 4096,
         "seed": 7,
         **MODELS[model],
     }
