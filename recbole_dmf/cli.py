@@ -1,11 +1,24 @@
 """The installed commands `run_recbole` and `recbole-dmf`."""
 
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 
-from recbole_dmf.errors import UserError
+from recbole_dmf.errors import (
+    DISK_FULL,
+    FAILED,
+    OUT_OF_MEMORY,
+    Terminated,
+    UserError,
+    interruption,
+    is_out_of_memory,
+    write_error,
+)
 from recbole_dmf.options import nearest, parse_command_line, without_options
 
 PROCESSES = ("nproc", "world_size", "group_offset", "ip", "port")
@@ -24,6 +37,8 @@ Train and test a RecBole general recommender under the DMF paper's protocol.
   --checkpoint_dir FOLDER  results go to a new folder in it (default: saved/)
   --OPTION=VALUE           any option of RecBole or of the model, for example --epochs=20
                            --loss_type=ce --user_layers="[64, 64]"; `--k v` works as well
+  --resume=FOLDER          go on with the run in FOLDER, which was stopped; no other option is
+                           needed. --resume alone: the newest unfinished run with these options
   --nproc=N                train DMF in N processes; on several machines use torchrun, or
                            --world_size, --group_offset, --ip and --port as in RecBole
   --debug                  show the traceback of an error
@@ -32,35 +47,62 @@ Train and test a RecBole general recommender under the DMF paper's protocol.
 
 
 def guarded(main: Callable[[list[str]], int], argv: list[str]) -> int:
-    """Run a command; errors end in one message on standard error and an exit code."""
+    """Run a command; errors end in one message on standard error and an exit code of `errors`."""
     debug = "--debug" in argv
     argv = [word for word in argv if word != "--debug"]
     try:
-        return main(argv)
-    except UserError as error:
-        if debug:
-            traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("error: interrupted.", file=sys.stderr)
-        return 130
+        with _terminable():
+            return main(argv)
     except BrokenPipeError:
-        return 1
-    except Exception as error:
+        return FAILED
+    except (Exception, KeyboardInterrupt) as error:
         if debug:
             traceback.print_exc()
-        reason = str(error).strip() or type(error).__name__
-        print(f"error: {reason}\n(--debug shows where it happened)", file=sys.stderr)
-        return 1
+        message, code = _told(error)
+        print(f"error: {message}", file=sys.stderr)
+        return code
+
+
+def _told(error: BaseException) -> tuple[str, int]:
+    """What to say of an error, and the exit code."""
+    if isinstance(error, UserError):
+        return str(error), error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        what, code = interruption(error)
+        return f"{what}.", code
+    if is_out_of_memory(error):
+        return "out of memory; try a smaller batch or model, or end other programs.", OUT_OF_MEMORY
+    if isinstance(error, OSError):
+        failed = write_error(Path(str(error.filename or "a file")), error)
+        if failed.exit_code == DISK_FULL:
+            return str(failed), DISK_FULL
+    reason = str(error).strip() or type(error).__name__
+    return f"{reason}\n(--debug shows where it happened)", FAILED
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM as an exception, so that a batch queue's end is tidied up after as Ctrl-C is."""
+
+    def terminate(*_):
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():  # they get no signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run(argv: list[str]) -> int:
     if not argv or {"--help", "-h"} & set(argv):
         print(RUN_HELP, end="")
         return 0
-    own = ("model", "dataset", "config_files", *PROCESSES)
-    given = parse_command_line(argv, own, (), {"m": "model", "d": "dataset"})
+    own = ("model", "dataset", "config_files", "resume", *PROCESSES)
+    given = parse_command_line(argv, own, ("resume",), {"m": "model", "d": "dataset"})
     machines = {name: given.named.pop(name) for name in PROCESSES if name in given.named}
     nproc = machines.pop("nproc", "1")
     if nproc != "1" or machines:
@@ -77,6 +119,7 @@ def _run(argv: list[str]) -> int:
         given.named.get("dataset"),
         given.named.get("config_files", "").split(),
         given.options,
+        resume=given.named.get("resume") or "resume" in given.flags,
     )
     return 0
 

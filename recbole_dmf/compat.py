@@ -106,13 +106,16 @@ def own_checkpoints_load() -> Undo:
 
 
 def grad_scaler_is_current() -> Undo:
-    """trainer/trainer.py:235 uses `torch.cuda.amp.GradScaler`, which warns on every epoch."""
+    """trainer/trainer.py:235, 1440, 1453 use `torch.cuda.amp`, which warns on every epoch."""
     import recbole.trainer.trainer as module
 
     def scaler(enabled):
         return torch.amp.GradScaler("cuda", enabled=enabled)
 
-    return replace(module, "amp", SimpleNamespace(GradScaler=scaler))
+    def autocast(enabled):
+        return torch.autocast("cuda", enabled=enabled)
+
+    return replace(module, "amp", SimpleNamespace(GradScaler=scaler, autocast=autocast))
 
 
 def dok_matrix_updates() -> Undo:

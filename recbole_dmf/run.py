@@ -1,16 +1,18 @@
 """One run: options -> data set -> split -> train -> evaluate -> results on disk."""
 
 import csv
+import glob
 import json
 import logging
 import platform
 import resource
 import shlex
+import shutil
 import sys
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,19 +26,43 @@ from recbole.utils import init_seed
 from tabulate import tabulate
 
 from recbole_dmf import plugin
+from recbole_dmf.data.fingerprint import fingerprint
 from recbole_dmf.data.interactions import interaction_matrix
 from recbole_dmf.data.negatives import NegativeSampler
-from recbole_dmf.errors import UserError
+from recbole_dmf.errors import (
+    BAD_INPUT,
+    DISK_FULL,
+    INTERRUPTED,
+    NOT_WRITABLE,
+    OUT_OF_MEMORY,
+    TERMINATED,
+    CannotGoOn,
+    UserError,
+    interruption,
+    is_out_of_memory,
+    write_error,
+)
 from recbole_dmf.evaluation.candidates import candidates_from, draw_candidates
 from recbole_dmf.evaluation.evaluate import Counts, Phase, per_user, summarise
 from recbole_dmf.evaluation.metrics import METRICS, N_CANDIDATES, READINGS
-from recbole_dmf.files import atomic_path, make_folder, write_text
+from recbole_dmf.files import atomic_path, make_folder, remove_temporary_files, write_text
+from recbole_dmf.lock import is_held, locked
 from recbole_dmf.options import check_options
 from recbole_dmf.training import parallel
-from recbole_dmf.training.trainer import DMFTrainer, RunTrainer, shows_progress, trainer_class
+from recbole_dmf.training.trainer import (
+    DMFTrainer,
+    RunTrainer,
+    remove_resume_files,
+    shows_progress,
+    trainer_class,
+)
 
 FORMAT = 1
-INTERRUPTED = 130
+CONFIG, RESULT, RUN_LOG = "config.yaml", "result.json", "run.log"
+# Exit codes after which nothing but the outer circumstances has to change.
+_CAN_GO_ON = (DISK_FULL, NOT_WRITABLE, OUT_OF_MEMORY, INTERRUPTED, TERMINATED)
+# Where things are and what is shown: not what a run's figures depend on.
+_NO_MATTER = {"data_path", "checkpoint_dir", "show_progress", "state"}
 _DERIVED = ("MODEL_TYPE", "MODEL_INPUT_TYPE", "eval_type", "device", "single_spec", "local_rank")
 
 
@@ -49,12 +75,14 @@ class Prepared:
         sampler: of training negatives.
         phases: {"valid": Phase, "test": Phase}.
         counts: users, items and interactions of each part.
+        sha256: of the ids, the interactions and their split; see `fingerprint`.
     """
 
     train: Any
     sampler: NegativeSampler | None
     phases: dict[str, Phase]
     counts: dict[str, int]
+    sha256: str
 
 
 def run_recbole(
@@ -63,6 +91,7 @@ def run_recbole(
     config_file_list: list[str] | None = None,
     config_dict: dict[str, Any] | None = None,
     saved: bool = True,
+    resume: bool | str | Path = False,
 ) -> dict[str, Any]:
     """Train and test a model, as RecBole's function of the same name does.
 
@@ -72,6 +101,8 @@ def run_recbole(
         config_file_list: YAML files of options, later ones win.
         config_dict: options, which win over the files.
         saved: kept for RecBole's callers; the best epoch is always written and tested.
+        resume: a run's folder, to go on with that run, of which the options need not be given
+            again; or True for the newest unfinished run in `checkpoint_dir` with the same options.
 
     Returns:
         RecBole's keys `best_valid_score`, `valid_score_bigger`, `best_valid_result` and
@@ -80,12 +111,67 @@ def run_recbole(
     Raises:
         UserError: anything that the user can put right.
     """
-    config = build_config(model, dataset, config_file_list, config_dict)
+    files = [str(file) for file in config_file_list or []]
+    if not isinstance(resume, bool):
+        files = [str(_config_of(Path(resume))), *files]
+    config = build_config(model, dataset, files, config_dict)
     parallel.join()
     try:
-        return run_in(_run_folder(config), config)
+        if resume is True:
+            folder = Path(parallel.share_text(str(_newest_unfinished(config))))
+        else:
+            folder = Path(resume) if resume else _run_folder(config)
+        try:
+            return run_in(folder, config)
+        except UserError as error:
+            if error.exit_code not in _CAN_GO_ON:
+                raise
+            words = shlex.join(["run_recbole", f"--resume={folder}"])
+            raise UserError(f"{error}\nTo go on from there: {words}", error.exit_code) from error
     finally:
         parallel.leave()
+
+
+def _config_of(folder: Path) -> Path:
+    path = folder / CONFIG
+    if not path.is_file():
+        raise UserError(
+            f"{folder} holds no run to go on with (there is no {path}); give the folder that a run "
+            "named as its own, for example --resume=saved/DMF-ml-100k-20260131-120000-1a2b3c."
+        )
+    return path
+
+
+def _newest_unfinished(config) -> Path:
+    """The newest unfinished run with the same options; where all are finished, the newest.
+
+    Raises:
+        UserError: there is none, or another process is at it.
+    """
+    settings = replayable_settings(config)
+    parent = Path(config["checkpoint_dir"])
+    paths = parent.glob(
+        f"{glob.escape(config['model'])}-{glob.escape(config['dataset'])}-*/{CONFIG}"
+    )
+    newest = sorted(paths, key=lambda path: (path.stat().st_mtime_ns, path))[::-1]
+    same = [path.parent for path in newest if not changes(_read_settings(path), settings)]
+    unfinished = [folder for folder in same if not (folder / RESULT).is_file()]
+    free = [folder for folder in unfinished if not is_held(folder / RUN_LOG)]
+    if same:
+        return next(iter([*free, *unfinished, *same]))
+    text = f"there is nothing to resume: {parent} holds no run of {config['model']} on "
+    text += f"{config['dataset']} with these options"
+    if newest:
+        text += f" (in {newest[0].parent} {changes(_read_settings(newest[0]), settings)})"
+    raise UserError(f"{text}. Start one without --resume.")
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    """A run's config.yaml; {} if it cannot be read."""
+    try:
+        return plugin.load_yaml(path)
+    except UserError:
+        return {}
 
 
 def run_in(
@@ -93,14 +179,19 @@ def run_in(
     config: Config,
     label: str | None = None,
     phases: tuple[str, ...] = ("valid", "test"),
+    start_over: bool = False,
 ) -> dict[str, Any]:
     """Train and test with `config`; everything is written into `folder`.
+
+    An unfinished run in the folder goes on; a finished one is not repeated.
 
     Args:
         folder: of this run alone; result.json appears in it last.
         config: from `build_config`.
         label: the run's name in tables, by default the model's.
         phases: what is ranked; a search must not look at test: ("valid",).
+        start_over: clear the folder if the run in it has other options or data, or another
+            version made it; else that is an error.
 
     Returns:
         As `run_recbole`; `test_result` is None without test.
@@ -108,8 +199,28 @@ def run_in(
     Raises:
         UserError: as `run_recbole`.
     """
-    with _logging(config, folder):
-        return _run(config, folder, label or config["model"], phases)
+    label = label or config["model"]
+    refusal = f"another process is at work on the run in {folder}; wait for it, or end it."
+    with ExitStack() as stack:
+        if parallel.rank() == 0:
+            stack.enter_context(locked(folder / RUN_LOG, refusal))
+        stack.enter_context(_logging(config, folder))
+        try:
+            return _run(config, folder, label, phases)
+        except CannotGoOn as error:
+            if not start_over:
+                raise
+            logging.getLogger().warning(f"{error} Starting over.")
+            _clear(folder)
+            return _run(config, folder, label, phases)
+
+
+def _clear(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != RUN_LOG:
+            path.unlink()
 
 
 def build_config(
@@ -175,6 +286,16 @@ def _run_folder(config) -> Path:
     return make_folder(Path(config["checkpoint_dir"]) / name)
 
 
+class _Log(logging.FileHandler):
+    """A full disk ends the run; logging's own answer is a traceback for each message."""
+
+    def handleError(self, record):
+        error = sys.exc_info()[1]
+        if isinstance(error, OSError):
+            raise write_error(Path(self.baseFilename), error) from error
+        super().handleError(record)
+
+
 @contextmanager
 def _logging(config, folder: Path) -> Iterator[None]:
     """Messages on standard output and in the run's folder, for the time of the run."""
@@ -184,7 +305,7 @@ def _logging(config, folder: Path) -> Iterator[None]:
         yield
         return
     before, level = root.handlers[:], root.level
-    file = logging.FileHandler(folder / "run.log", encoding="utf-8")
+    file = _Log(folder / RUN_LOG, encoding="utf-8")
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout), file]
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(message)s"))
@@ -270,7 +391,11 @@ def prepare(config, dataset) -> Prepared:
         )
     counts = {"users": dataset.user_num - 1, "items": dataset.item_num - 1}
     counts.update({name: len(user) for name, (user, _) in pairs.items()})
-    return Prepared(parts["train"], sampler, phases, counts)
+    columns = [column for part in pairs.values() for column in part]
+    if config["RATING_FIELD"] in parts["train"].inter_feat:
+        columns.append(parts["train"].inter_feat[config["RATING_FIELD"]].numpy())
+    sha256 = fingerprint([dataset.field2id_token[field] for field in (uid, iid)], columns)
+    return Prepared(parts["train"], sampler, phases, counts, sha256)
 
 
 def _report_split(dataset, logger: logging.Logger) -> None:
@@ -308,8 +433,15 @@ def _run(config, folder: Path, label: str, phases: tuple[str, ...]) -> dict[str,
     start = time.perf_counter()
     settings = replayable_settings(config)
     if parallel.rank() == 0:
+        remove_temporary_files(folder)
+    if (folder / CONFIG).is_file():
+        if difference := changes(_read_settings(folder / CONFIG), settings):
+            raise CannotGoOn(f"{folder} holds a run with other options: {difference}.")
+        if (folder / RESULT).is_file():
+            return _finished_before(config, folder)
+    elif parallel.rank() == 0:
         text = yaml.safe_dump(settings, sort_keys=True, allow_unicode=True)
-        write_text(folder / "config.yaml", text)
+        write_text(folder / CONFIG, text)
     init_seed(config["seed"], config["reproducibility"])
     dataset = plugin.load_dataset(config)
     if not dataset.uses_our_split:
@@ -337,14 +469,24 @@ def _run(config, folder: Path, label: str, phases: tuple[str, ...]) -> dict[str,
         "users": dataset.field2id_token[dataset.uid_field].tolist(),
         "items": dataset.field2id_token[dataset.iid_field].tolist(),
         "train": plugin.rated_matrix(config, prepared.train),
+        "data_sha256": prepared.sha256,
     }
-    trainer.attach(folder, prepared.phases["valid"], about)
+    environment = {
+        "device": str(config["device"]),
+        "threads": torch.get_num_threads(),
+        "processes": parallel.world_size(),
+        **versions(),
+    }
+    trainer.attach(folder, prepared.phases["valid"], about, environment, start)
+    trainer.resume()
+    loader = plugin.train_loader(config, prepared.train, prepared.sampler)
     try:
-        _fit(trainer, config, prepared)
-        trainer.load_best()
-        score_start = time.perf_counter()
-        counts = {name: trainer.count(phase) for name, phase in prepared.phases.items()}
-        trainer.seconds["score"] += time.perf_counter() - score_start
+        with _explained(trainer):
+            trainer.fit(loader, True, verbose=False, show_progress=shows_progress(config))
+            trainer.load_best()
+            score_start = time.perf_counter()
+            counts = {name: trainer.count(phase) for name, phase in prepared.phases.items()}
+            trainer.seconds["score"] += time.perf_counter() - score_start
     finally:
         trainer.close()
     metrics = {n: summarise(k, config["metrics"], config["topk"]) for n, k in counts.items()}
@@ -362,13 +504,15 @@ def _run(config, folder: Path, label: str, phases: tuple[str, ...]) -> dict[str,
         "valid_reading": config["valid_reading"],
         "counts": c,
         "candidates_sha256": hashes,
+        "data_sha256": prepared.sha256,
         "split_seed": config["split_seed"],
         "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "seconds": {
             "train": trainer.seconds["train"] + built,
             "score": trainer.seconds["score"],
-            "total": time.perf_counter() - start,
+            "total": trainer.total_seconds(),
         },
+        "resumed_after": trainer.resumed_after,
         "peak_memory_mb": peak_memory_mb(),
         "device": str(config["device"]),
         "threads": torch.get_num_threads(),
@@ -381,8 +525,27 @@ def _run(config, folder: Path, label: str, phases: tuple[str, ...]) -> dict[str,
         if "test" in phases:
             test = prepared.phases["test"]
             _write_per_user(folder / "per_user.csv", config, dataset, test, counts["test"])
-        write_text(folder / "result.json", json.dumps(result, indent=2, allow_nan=False))
+        write_text(folder / RESULT, json.dumps(result, indent=2, allow_nan=False))
+        remove_resume_files(folder)
     logger.info(result_table(result) + f"\nresults in {folder}")
+    return _outcome(config, folder, result)
+
+
+def _finished_before(config, folder: Path) -> dict[str, Any]:
+    """The result of a run that has ended."""
+    try:
+        result = json.loads((folder / RESULT).read_bytes())
+        table = result_table(result)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CannotGoOn(f"{folder / RESULT} is damaged.") from error
+    if parallel.rank() == 0:
+        remove_resume_files(folder)
+    logging.getLogger().info(f"{folder} is finished: there is nothing to do.\n{table}")
+    return _outcome(config, folder, result)
+
+
+def _outcome(config, folder: Path, result: dict[str, Any]) -> dict[str, Any]:
+    metrics = result["metrics"]
     return {
         "best_valid_score": metrics["valid"][config["valid_reading"]][result["valid_metric"]],
         "valid_score_bigger": config["valid_metric_bigger"],
@@ -393,27 +556,33 @@ def _run(config, folder: Path, label: str, phases: tuple[str, ...]) -> dict[str,
     }
 
 
-def _fit(trainer: RunTrainer, config, prepared: Prepared) -> None:
-    """Train; whatever stops it, the best epoch so far stays on disk."""
+@contextmanager
+def _explained(trainer: RunTrainer) -> Iterator[None]:
+    """Whatever stops the training, the message says where the best epoch is."""
 
     def so_far() -> str:
         if not trainer.best_epoch:
-            return "no epoch was finished, so there is no checkpoint."
-        return f"the best epoch so far ({trainer.best_epoch}) is in {trainer.saved_model_file}."
+            return "No good epoch was finished, so there is no checkpoint."
+        return f"The best epoch so far ({trainer.best_epoch}) is in {trainer.saved_model_file}."
 
-    loader = plugin.train_loader(config, prepared.train, prepared.sampler)
     try:
-        trainer.fit(loader, True, verbose=False, show_progress=shows_progress(config))
-    except KeyboardInterrupt:
-        raise UserError(f"interrupted; {so_far()}", exit_code=INTERRUPTED) from None
-    except ValueError as error:
-        if "loss is nan" not in str(error):
+        yield
+    except KeyboardInterrupt as stop:
+        what, code = interruption(stop)
+        raise UserError(f"{what}. {so_far()}", code) from None
+    except UserError as error:
+        raise UserError(f"{error} {so_far()}", error.exit_code) from error
+    except (MemoryError, RuntimeError, OSError) as error:
+        if is_out_of_memory(error):
+            raise UserError(
+                f"out of memory. {so_far()} Try a smaller train_batch_size or a smaller model, or "
+                "end other programs.",
+                OUT_OF_MEMORY,
+            ) from error
+        failed = write_error(trainer.folder, error) if isinstance(error, OSError) else None
+        if failed is None or failed.exit_code == BAD_INPUT:
             raise
-        raise UserError(
-            f"the training loss is not a number; {so_far()} Try a smaller learning_rate, "
-            "init: xavier or similarity: scaled_cosine.",
-            exit_code=3,
-        ) from error
+        raise UserError(f"{failed} {so_far()}", failed.exit_code) from error
 
 
 def replayable_settings(config) -> dict[str, Any]:
@@ -424,6 +593,15 @@ def replayable_settings(config) -> dict[str, Any]:
     settings["model"], settings["dataset"] = config["model"], config["dataset"]
     settings["data_path"] = str(Path(config["data_path"]).resolve().parent)
     return json.loads(json.dumps(settings))
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Which settings of a run differ in a way that its figures may depend on; '' for none."""
+    names = (before.keys() | now.keys()) - _NO_MATTER
+    changed = sorted(name for name in names if before.get(name) != now.get(name))
+    shown = [f"{n} was {before.get(n)!r}, is {now.get(n)!r}" for n in changed[:3]]
+    more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+    return "; ".join(shown) + more
 
 
 def _write_per_user(path: Path, config, dataset, phase: Phase, counts: Counts) -> None:

@@ -162,5 +162,5 @@ def test_control_c_keeps_the_best_epoch(tiny, tmp_path):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in errors
-    assert "the best epoch so far" in errors
+    assert "The best epoch so far" in errors
     assert list(tmp_path.glob("saved/*/history.csv"))

@@ -103,6 +103,8 @@ def test_grad_scaler_is_current(apply):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert not trainer_module.amp.GradScaler(enabled=False).is_enabled()
+        with trainer_module.amp.autocast(enabled=False):  # NCL's trainer
+            assert not torch.is_autocast_enabled("cuda")
 
 
 def test_dok_matrix_updates(apply):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -189,12 +190,15 @@ def test_interrupted_training_keeps_the_best_epoch(run, monkeypatch):
 
     monkeypatch.setattr(trainer.RunTrainer, "_valid_epoch", interrupted)
     with pytest.raises(
-        UserError, match=r"interrupted; the best epoch so far \(\d\) is in"
-    ) as error:
+        UserError, match=r"interrupted. The best epoch so far \(\d\) is in (.*)\."
+    ) as e:
         run(**{**FAST, "epochs": 9})
-    assert error.value.exit_code == 130
-    path = str(error.value).split(" is in ")[1].rstrip(".")
+    assert e.value.exit_code == 130
+    path, resume = re.search(
+        r" is in (.*)\.\n.*: run_recbole --resume=(.*)$", str(e.value)
+    ).groups()
     assert load_checkpoint(path)["epoch"] in (1, 2)
+    assert path == f"{resume}/model.pt"
 
 
 def test_settings_are_complete_and_plain(run):

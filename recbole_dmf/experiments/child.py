@@ -9,9 +9,10 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from recbole_dmf.errors import UserError
+from recbole_dmf.errors import TERMINATED, UserError
+from recbole_dmf.lock import locked
 
-ERROR = "error.txt"
+ERROR, RUN_LOG = "error.txt", "run.log"
 _TRACEBACK = "\n\nTraceback "
 
 
@@ -24,15 +25,19 @@ def run_in_child(
     `multiprocessing`, a script that calls this needs `if __name__ == "__main__":`.
 
     Args:
-        folder: of this run alone, empty; gets the run's files, or error.txt.
+        folder: of this run alone, empty or with what is to go on; gets the run's files, or
+            error.txt.
         label: the run's name in tables.
         model, dataset, options: as of `build_config`.
 
     Returns:
         None, or what went wrong.
     """
+    (folder / ERROR).unlink(missing_ok=True)
+    with locked(folder / RUN_LOG):
+        pass  # the process of an earlier parent, which was killed, may still be about to end
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["recbole_dmf.run"])
+    context.set_forkserver_preload(["recbole_dmf.run", "torch._dynamo"])  # optimisers want it
     process = context.Process(target=_run, args=(folder, label, model, dataset, options))
     process.start()
     try:
@@ -57,7 +62,7 @@ def run_in_child(
 
 def _run(folder: Path, label: str, model: str, dataset: str, options: dict[str, Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # tidies up
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # tidies up
     threading.Thread(target=_end_with_parent, daemon=True).start()
     chosen = {"model": model, "dataset": dataset, **options}
     words = [f"--{k}={v if isinstance(v, str) else repr(v)}" for k, v in chosen.items()]
@@ -65,7 +70,7 @@ def _run(folder: Path, label: str, model: str, dataset: str, options: dict[str, 
     try:
         from recbole_dmf.run import build_config, run_in
 
-        run_in(folder, build_config(model, dataset, None, options), label)
+        run_in(folder, build_config(model, dataset, None, options), label, start_over=True)
     except Exception as error:
         kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
         text = f"{kind}{error}\n\n{traceback.format_exc()}"

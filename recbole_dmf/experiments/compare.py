@@ -2,7 +2,7 @@
 
 FOLDER/comparison.json says what is compared; FOLDER/runs/LABEL-seedN/ holds a finished run. A run
 is made under a temporary name and renamed when finished, so a comparison can be stopped at any
-time and goes on where it stopped.
+time and goes on after the last epoch that was finished.
 """
 
 import json
@@ -16,13 +16,11 @@ from typing import Any
 
 import yaml
 
-from recbole_dmf.errors import UserError
+from recbole_dmf.errors import FAILED, UserError, interruption
 from recbole_dmf.experiments.child import run_in_child
-from recbole_dmf.experiments.lock import locked
 from recbole_dmf.experiments.plan import (
     TUNED,
     Column,
-    changes,
     find_column,
     read_experiment,
     take_settings,
@@ -30,9 +28,10 @@ from recbole_dmf.experiments.plan import (
 )
 from recbole_dmf.experiments.report import Report, write_report
 from recbole_dmf.files import make_folder, write_text
+from recbole_dmf.lock import locked
 from recbole_dmf.options import nearest, parse_command_line
 from recbole_dmf.plugin import SPLIT
-from recbole_dmf.run import INTERRUPTED, build_config, replayable_settings
+from recbole_dmf.run import build_config, changes, replayable_settings
 
 HELP = """\
 usage: recbole-dmf compare --dataset=NAME --models=A,B,C [--seeds=1,2,3]
@@ -68,6 +67,14 @@ class _Job:
     def name(self) -> str:
         return f"{self.column.label}, seed {self.seed}"
 
+    @property
+    def unfinished(self) -> Path:
+        return self.folder.with_name(f"{_TEMPORARY}{self.folder.name}")
+
+    @property
+    def failed(self) -> Path:
+        return self.folder.with_name(f"{self.folder.name}-failed")
+
 
 def compare(
     folder: Path,
@@ -101,8 +108,6 @@ def compare(
     make_folder(folder / "runs")
     with locked(folder / ".lock", f"another comparison is running in {folder}; wait for it."):
         _check_same_data_set(folder, dataset)
-        for path in (folder / "runs").glob(f"{_TEMPORARY}*"):
-            shutil.rmtree(path)
         about = {
             "title": title,
             "dataset": dataset,
@@ -114,11 +119,12 @@ def compare(
         }
         if fresh:
             for job in jobs:
-                shutil.rmtree(job.folder, ignore_errors=True)
+                for path in (job.folder, job.unfinished, job.failed):
+                    shutil.rmtree(path, ignore_errors=True)
         failures = _run_all(folder, jobs, about)
         if len(failures) == len(jobs):
             told = "\n".join(f"  {f['model']}, seed {f['seed']}: {f['message']}" for f in failures)
-            raise UserError(f"no run was finished:\n{told}", exit_code=1)
+            raise UserError(f"no run was finished:\n{told}", FAILED)
         return write_report(folder), len(failures)
 
 
@@ -198,12 +204,13 @@ def _run_all(folder: Path, jobs: Sequence[_Job], about: dict[str, Any]) -> list[
                 print(f"{place}: {_figures(result)}; {elapsed:.0f} s in all", flush=True)
             _check_candidates(result, job, hashes)
         write_text(folder / "comparison.json", json.dumps(about, indent=2))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         done = sum(_why_to_run(job) is None for job in jobs)
+        what, code = interruption(stop)
         raise UserError(
-            f"interrupted; {done} of {len(jobs)} runs are finished in {folder}. The same command "
+            f"{what}; {done} of {len(jobs)} runs are finished in {folder}. The same command "
             "(without --fresh) goes on from there.",
-            exit_code=INTERRUPTED,
+            code,
         ) from None
     return failures
 
@@ -223,20 +230,20 @@ def _why_to_run(job: _Job) -> str | None:
 
 
 def _make(job: _Job) -> str | None:
-    """Make a run under a temporary name, then rename its folder; what went wrong, or None."""
-    temporary = job.folder.with_name(f"{_TEMPORARY}{job.folder.name}")
-    failed = job.folder.with_name(f"{job.folder.name}-failed")
-    temporary.mkdir()
+    """Make a run, or go on with it, then rename its folder; what went wrong, or None."""
+    if job.failed.is_dir():  # it may have been for want of memory or space alone
+        shutil.rmtree(job.unfinished, ignore_errors=True)
+        job.failed.rename(job.unfinished)
+    job.unfinished.mkdir(exist_ok=True)
     column, dataset = job.column, job.settings["dataset"]
-    message = run_in_child(temporary, column.label, column.model, dataset, job.options)
-    if message is None and not (temporary / "result.json").is_file():
+    message = run_in_child(job.unfinished, column.label, column.model, dataset, job.options)
+    if message is None and not (job.unfinished / "result.json").is_file():
         message = "the run ended without a result"
-    shutil.rmtree(failed, ignore_errors=True)
     if message is not None:
-        temporary.rename(failed)
-        return f"{message} (log: {failed})"
+        job.unfinished.rename(job.failed)
+        return f"{message} (log: {job.failed})"
     shutil.rmtree(job.folder, ignore_errors=True)
-    temporary.rename(job.folder)
+    job.unfinished.rename(job.folder)
     return None
 
 

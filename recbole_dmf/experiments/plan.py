@@ -1,7 +1,7 @@
 """What an experiment compares: columns, tuned settings and the paper's figures, from its file."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,6 @@ from recbole_dmf.options import nearest
 from recbole_dmf.plugin import property_names, read_preset, read_properties
 
 TUNED = "table2"  # the file whose `settings` hold for every command
-# Where things are and what is shown: not what a run's figures depend on.
-_NO_MATTER = {"data_path", "checkpoint_dir", "show_progress", "state"}
 
 
 @dataclass(frozen=True)
@@ -136,12 +134,3 @@ def whole_numbers(text: str, option: str) -> list[int]:
     if not all(re.fullmatch("[0-9]{1,9}", word) for word in words) or len(set(words)) < len(words):
         raise UserError(f"--{option}={text}: write different whole numbers as --{option}=1,2,3.")
     return [int(word) for word in words]
-
-
-def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Which settings of a run differ in a way that its figures may depend on; '' for none."""
-    names = (before.keys() | now.keys()) - _NO_MATTER
-    changed = sorted(name for name in names if before.get(name) != now.get(name))
-    shown = [f"{n} was {before.get(n)!r}, is {now.get(n)!r}" for n in changed[:3]]
-    more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-    return "; ".join(shown) + more

@@ -21,12 +21,17 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from tabulate import tabulate
 
-from recbole_dmf.errors import UserError
-from recbole_dmf.experiments.lock import is_held, locked
+from recbole_dmf.errors import (
+    FAILED,
+    INTERRUPTED,
+    TERMINATED,
+    Terminated,
+    UserError,
+    interruption,
+)
 from recbole_dmf.experiments.plan import (
     TUNED,
     Column,
-    changes,
     find_column,
     read_experiment,
     whole_numbers,
@@ -40,8 +45,9 @@ from recbole_dmf.experiments.space import (
     read_space,
 )
 from recbole_dmf.files import make_folder, write_text
+from recbole_dmf.lock import is_held, locked
 from recbole_dmf.options import parse_command_line
-from recbole_dmf.run import INTERRUPTED, build_config, replayable_settings, run_in
+from recbole_dmf.run import build_config, changes, replayable_settings, run_in
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -85,12 +91,16 @@ class _Search:
 
     def trials(self, *states: str) -> "list[FrozenTrial]":
         """Trials in any of these states; one whose process was killed counts for none."""
-        return [
-            trial
-            for trial in self.study.get_trials(deepcopy=False)
-            if trial.state.name in states
-            and not (trial.state.name == "FAIL" and "message" not in trial.user_attrs)
-        ]
+        trials = self.study.get_trials(deepcopy=False)
+        return [t for t in trials if t.state.name in states and not _is_dead(t)]
+
+    def dead(self) -> "list[FrozenTrial]":
+        """Trials whose process was killed."""
+        return [trial for trial in self.study.get_trials(deepcopy=False) if _is_dead(trial)]
+
+    def trial_folder(self, trial: "Trial | FrozenTrial") -> Path:
+        """Where a trial's run is."""
+        return self.folder / "trials" / f"{trial.number:04d}"
 
     def ranked(self) -> "list[FrozenTrial]":
         """Successful trials, best first."""
@@ -99,6 +109,10 @@ class _Search:
     def options(self, trial: "Trial | FrozenTrial") -> dict[str, Any]:
         """The searched options of a trial."""
         return as_options(self.space, trial.params)
+
+
+def _is_dead(trial: "FrozenTrial") -> bool:
+    return trial.state.name == "FAIL" and "message" not in trial.user_attrs
 
 
 def tune(
@@ -165,19 +179,20 @@ def tune(
             while (trial := _next(found)) is not None:
                 _try(found, trial)
                 _write(found)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
+            what, code = interruption(stop)
             done = len(found.trials("COMPLETE", "FAIL"))
             raise UserError(
-                f"interrupted; {done} of {n_trials} trials are finished in {folder}. The same "
+                f"{what}; {done} of {n_trials} trials are finished in {folder}. The same "
                 "command goes on from there.",
-                exit_code=INTERRUPTED,
+                code,
             ) from None
     print("\n" + _table(found))
     best = found.ranked()
     if not best:
         failed = found.trials("FAIL")
         told = f"; the last one: {failed[-1].user_attrs['message']}" if failed else " yet."
-        raise UserError(f"no trial has succeeded{told}", exit_code=1)
+        raise UserError(f"no trial has succeeded{told}", FAILED)
     return {**fixed, **found.options(best[0])}
 
 
@@ -230,14 +245,16 @@ def _try(search: _Search, trial: "Trial") -> None:
     import optuna
 
     options = {**search.fixed, **search.options(trial)}
-    folder = make_folder(search.folder / "trials" / f"{trial.number:04d}")
+    folder = search.trial_folder(trial)
     try:
         config = build_config(search.column.model, search.dataset, None, options)
-        result = run_in(folder, config, phases=("valid",))["result"]
+        _take_up(search, folder, replayable_settings(config))
+        result = run_in(make_folder(folder), config, phases=("valid",), start_over=True)["result"]
         value = result["metrics"]["valid"]["expected"][METRIC]
     except Exception as error:
-        if isinstance(error, UserError) and error.exit_code == INTERRUPTED:
-            raise KeyboardInterrupt from error
+        code = error.exit_code if isinstance(error, UserError) else FAILED
+        if code in (INTERRUPTED, TERMINATED):
+            raise (Terminated if code == TERMINATED else KeyboardInterrupt) from error
         message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         print(f"FAILED: {message}", flush=True)
         trial.set_user_attr("message", message)
@@ -247,9 +264,25 @@ def _try(search: _Search, trial: "Trial") -> None:
         trial.set_user_attr("seconds", result["seconds"]["total"])
         search.study.tell(trial, value)
         print(f"valid NDCG@10 {value:.4f}; best so far {search.study.best_value:.4f}", flush=True)
-    finally:
-        (folder / "model.pt").unlink(missing_ok=True)  # a search may have hundreds of them
-        shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+    for name in ("model.pt", "model-before.pt", "resume.pt"):
+        (folder / name).unlink(missing_ok=True)  # a search may have hundreds of them
+    shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+
+
+def _take_up(search: _Search, folder: Path, settings: Mapping[str, Any]) -> None:
+    """Give a trial the unfinished run of an earlier one at the same point, if there is one.
+
+    A trial whose process was killed counts for none, and the next one is asked for the same point.
+    """
+    for dead in search.dead():
+        old = search.trial_folder(dead)
+        try:
+            there = yaml.safe_load((old / "config.yaml").read_text(encoding="utf-8"))
+            if there and not changes(there, settings):
+                old.rename(folder)
+                return
+        except (OSError, yaml.YAMLError):  # nothing there, or another process was faster
+            continue
 
 
 def _write(search: _Search) -> None:

@@ -242,11 +242,13 @@ class NeuMFpTrainer(DMFTrainer):
         show_progress: bool = False,
         callback_fn: Callable[[int, float], None] | None = None,
     ) -> tuple[float, dict[str, Any] | None]:
-        """As RecBole's `Trainer.fit`, over all stages."""
+        """As RecBole's `Trainer.fit`, over all stages; from within one if `start_epoch` is set."""
         pretrain, fine_tune = self.config["pretrain_epochs"], self.config["epochs"]
         sign = 1 if self.valid_metric_bigger else -1
-        self.model.stages = []
-        best: dict[str, Tensor] = {}
+        if not self.start_epoch:
+            self.model.stages = []
+        begun = [about["name"] for about in self.model.stages]
+        self._best: dict[str, Tensor] = {}
 
         def evaluated(epoch: int, score: float) -> None:
             about = self.model.stages[-1]
@@ -254,33 +256,44 @@ class NeuMFpTrainer(DMFTrainer):
             if known is None or sign * score >= sign * known:
                 about.update(best_epoch=epoch + 1, valid_score=score)
             if self.cur_step == 0:  # RecBole's early stopping calls this epoch the best so far
-                best.update({k: v.clone() for k, v in self.model.state_dict().items()})
+                self._best = {k: v.clone() for k, v in self.model.state_dict().items()}
             if callback_fn:
                 callback_fn(epoch, score)
 
         for stage, epochs in zip(STAGES, (pretrain, pretrain, 1, fine_tune), strict=True):
-            if not epochs:
+            if not epochs or stage in begun[:-1]:
                 continue
-            if stage == "joined":
-                self.model.join()
-            if stage != "fine_tuned":  # that one has to do better than the joined network
-                self.best_valid_score, self.best_valid_result = -sign * math.inf, None
-                best.clear()
             self.model.begin(stage)
             self.optimizer = self._optimizer_of(stage)
-            self.cur_step = 0
-            self.epochs = self.start_epoch + epochs
+            if stage not in begun:
+                self._begin(stage, -sign * math.inf)
+            self.epochs = self.model.stages[-1]["first_epoch"] - 1 + epochs
             self.eval_step = min(self.config["eval_step"], epochs)
-            first = self.start_epoch + 1
-            self.model.stages.append(
-                {"name": stage, "first_epoch": first, "best_epoch": None, "valid_score": None}
-            )
             self.logger.info(f"stage {stage}")
             super().fit(train_data, valid_data, verbose, saved, show_progress, evaluated)
             self.model.stages[-1]["last_epoch"] = self.start_epoch = self._epochs_run
-            if best:
-                self.model.load_state_dict(best)
+            if self._best:
+                self.model.load_state_dict(self._best)
         return self.best_valid_score, self.best_valid_result
+
+    def _begin(self, stage: str, worst: float) -> None:
+        if stage == "joined":
+            self.model.join()
+        if stage != "fine_tuned":  # that one has to do better than the joined network
+            self.best_valid_score, self.best_valid_result = worst, None
+            self._best = {}
+        self.cur_step = 0
+        about = {"name": stage, "first_epoch": self.start_epoch + 1}
+        self.model.stages.append({**about, "best_epoch": None, "valid_score": None})
+
+    def own_state(self) -> dict[str, Any]:
+        """As DMFTrainer's, and the best parameters of the stage."""
+        return {**super().own_state(), "best": self._best}
+
+    def load_own_state(self, state: dict[str, Any], train_data) -> None:
+        """Inverse of `own_state`, before the first epoch."""
+        super().load_own_state(state, train_data)
+        self._best = {k: v.to(self.device) for k, v in state["best"].items()}
 
     def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
         self._epochs_run = epoch_idx + 1

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from recbole_dmf import __version__
 from recbole_dmf.errors import UserError
 from recbole_dmf.files import atomic_path
 
@@ -61,9 +62,21 @@ def unpack(value: Any) -> Any:
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write `content` (tensors, arrays, plain values) atomically."""
-    with atomic_path(path) as temporary:
-        torch.save(pack({"format": FORMAT, **content}), temporary)
+    """Write `content` (tensors, arrays, plain values) atomically.
+
+    The format and this package's version are added to it.
+
+    Raises:
+        UserError: the folder cannot be written, or the disk is full.
+    """
+    content = pack({"format": FORMAT, "version": __version__, **content})
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:  # torch hides what the file system said
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -84,6 +97,12 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
             f"{path} cannot be read as a checkpoint of recbole-dmf (it is damaged, or holds "
             "pickled objects, which are never loaded)."
         ) from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UserError(f"{path} is not a checkpoint of this version of recbole-dmf.")
+    if not isinstance(content, dict) or "format" not in content:
+        raise UserError(f"{path} is not a checkpoint of recbole-dmf.")
+    if content["format"] != FORMAT:
+        raise UserError(
+            f"{path} is a checkpoint of format {content['format']!r}, which version "
+            f"{__version__} of recbole-dmf cannot read (it reads format {FORMAT}); "
+            f"install version {content.get('version', 'of that time')}, or train again."
+        )
     return content

@@ -2,7 +2,8 @@
 
 import csv
 import inspect
-import math
+import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -13,20 +14,43 @@ from typing import Any
 import torch
 from recbole.data.interaction import Interaction
 from recbole.trainer import Trainer
-from torch.utils.tensorboard import SummaryWriter
+from recbole.utils import ModelType
 from tqdm import tqdm
 
+from recbole_dmf import __version__
 from recbole_dmf.data.interactions import interaction_matrix
 from recbole_dmf.data.negatives import NegativeSampler
-from recbole_dmf.errors import UserError
+from recbole_dmf.errors import DEAD, NOT_FINITE, CannotGoOn, UserError
 from recbole_dmf.evaluation.evaluate import Counts, Phase, summarise
 from recbole_dmf.evaluation.metrics import READINGS
 from recbole_dmf.files import atomic_path
 from recbole_dmf.training import parallel
 from recbole_dmf.training.checkpoint import load_checkpoint, save_checkpoint
+from recbole_dmf.training.events import EventFile
+from recbole_dmf.training.resume import (
+    changed_attributes,
+    note_attributes,
+    random_states,
+    set_attributes,
+    set_random_states,
+)
 
 CHECKPOINT = "model.pt"
+RESUME = "resume.pt"
+BEFORE = "model-before.pt"  # resume.pt's best epoch, where model.pt is already a later one
 HISTORY = "history.csv"
+WRITE_SHARE = 0.05  # of the time goes into resume.pt at most; epochs shorter than that share it
+_LOOP = (  # attributes of a trainer that change from epoch to epoch
+    "start_epoch",
+    "cur_step",
+    "best_valid_score",
+    "best_valid_result",
+    "best_epoch",
+    "history",
+    "seconds",
+    "earlier_seconds",
+    "resumed_after",
+)
 SINGLE_THREAD_BATCH = 4096
 
 
@@ -34,38 +58,223 @@ class RunTrainer(Trainer):
     """A RecBole trainer whose validation, checkpoints and history belong to one run's folder.
 
     Mixed in front of the trainer class that RecBole chooses for a model; see `trainer_class`.
-    `attach` must be called before `fit`.
+    `attach` must be called before `fit`, `resume` in between to go on with an unfinished run.
+
+    While it trains, `resume.pt` holds all that changes, as it is between two epochs. A run that
+    goes on from it ends bit for bit as the one that was never stopped.
 
     Attributes:
         history: one dict per evaluated epoch, as in history.csv.
         best_epoch: epoch of the checkpoint, counted from 1; 0 before the first.
-        seconds: total of training and of scoring so far.
+        seconds: total of training and of scoring so far, over all processes that made the run.
+        earlier_seconds: that the run took in processes before this one.
+        resumed_after: epochs after which it was stopped and went on.
     """
 
-    def attach(self, folder: Path, valid: Phase | None, about: dict[str, Any]) -> None:
-        """Name the run's folder, its validation phase and what the checkpoint says of the run."""
+    def attach(
+        self,
+        folder: Path,
+        valid: Phase,
+        about: dict[str, Any],
+        environment: dict[str, Any],
+        started: float,
+    ) -> None:
+        """Name the run's folder and its validation phase.
+
+        Args:
+            folder: of the run.
+            valid: the validation phase.
+            about: what the checkpoint says of the run; its `data_sha256` is the data set's.
+            environment: what the last digits depend on: versions, device, threads.
+            started: `time.perf_counter()` when the run began.
+        """
+        self.started = started
         self.folder = folder
         self.valid_phase = valid
         self.about = about
+        self.environment = environment
         self.saved_model_file = str(folder / CHECKPOINT)
-        if parallel.rank() == 0:
-            self.tensorboard = SummaryWriter(str(folder / "tensorboard"))
         self.history: list[dict[str, Any]] = []
         self.best_epoch = 0
         self.seconds = {"train": 0.0, "score": 0.0}
+        self.earlier_seconds = 0.0
+        self.resumed_after: list[int] = []
         self.metrics = [metric.lower() for metric in self.config["metrics"]]
         self.valid_reading = self.config["valid_reading"]
+        self._fresh = note_attributes(self.model)
+        self._epoch = -1
+        self._state: dict[str, Any] = {}
+        self._best_of_resume = 0  # the best epoch that resume.pt speaks of
+        self._next_write = 0.0
+
+    def resume(self) -> None:
+        """Take up the unfinished training in the run's folder, if there is any.
+
+        Raises:
+            CannotGoOn: it was made with other data or another version, or its files are damaged.
+        """
+        path = self.folder / RESUME
+        if not path.is_file():
+            return
+        state = load_checkpoint(path)
+        if state["version"] != __version__:
+            raise CannotGoOn(
+                f"{self.folder} cannot go on: recbole-dmf {state['version']} began it, and this is "
+                f"{__version__}. Go on with that version, or start a new run."
+            )
+        if state["data_sha256"] != self.about["data_sha256"]:
+            raise CannotGoOn(
+                f"{self.folder} cannot go on: the interactions or their split are no longer those "
+                "that it was begun with. Put the data set's files back, or start a new run."
+            )
+        for name, now in self.environment.items():
+            before = state["environment"].get(name)
+            if before != now and name == "device":
+                raise CannotGoOn(f"{self.folder} was made on {before}, not on {now}; go on there.")
+            if before != now:
+                self.logger.warning(
+                    f"{name} was {before}, is {now}: the last digits may differ from those of a "
+                    "run that was not stopped."
+                )
+        if parallel.rank() == 0:
+            self._find_best(state["best_epoch"])
+        for name in _LOOP:
+            setattr(self, name, state[name])
+        if state["stages"] is not None:
+            self.model.stages = state["stages"]
+        self.resumed_after = [*state["resumed_after"], self.start_epoch]
+        self._best_of_resume = self.best_epoch
+        self._epoch = self.start_epoch - 1
+        self._state = state
+        self.logger.info(f"going on after epoch {self.start_epoch}")
+
+    def _find_best(self, epoch: int) -> None:
+        """Make model.pt the checkpoint of `epoch`, and the only one.
+
+        It is of a later epoch where the process was killed before it could write resume.pt anew.
+        """
+        best, before = self.folder / CHECKPOINT, self.folder / BEFORE
+        if epoch and not _is_of(best, epoch):
+            if not _is_of(before, epoch):
+                raise CannotGoOn(
+                    f"{self.folder} cannot go on: {CHECKPOINT} is not that of epoch {epoch}, which "
+                    "was the best one. Start a new run."
+                )
+            before.replace(best)
+        before.unlink(missing_ok=True)
+
+    def fit(self, train_data, *args, **kwargs):
+        """As RecBole's `Trainer.fit`, from where `resume` has found it.
+
+        Raises:
+            UserError: the loss or the scores are not finite, or all scores are equal.
+        """
+        if not self._state.get("ended"):
+            if parallel.rank() == 0:
+                hidden = self.start_epoch + 1 if self._state else None  # epochs made once more
+                self.tensorboard = EventFile(self.folder / "tensorboard", hidden)
+            super().fit(train_data, *args, **kwargs)
+            self._write_state(self._epoch + 1, ended=True)
+        else:
+            set_random_states(self._state["random"])
+        return self.best_valid_score, self.best_valid_result
 
     def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
+        if "learner" in self._state:
+            self._load_learner(self._state.pop("learner"), train_data)
+            set_random_states(self._state["random"])
+        elif epoch_idx and time.perf_counter() >= self._next_write:
+            self._write_state(epoch_idx, train_data)
         start = time.perf_counter()
         self._epoch = epoch_idx
         loss = super()._train_epoch(train_data, epoch_idx, loss_func, show_progress)
         self._train_seconds = time.perf_counter() - start
         self.seconds["train"] += self._train_seconds
         self._train_loss = sum(loss) if isinstance(loss, tuple) else loss
-        if not math.isfinite(self._train_loss):
-            raise ValueError("Training loss is nan")
+        self._check_nan(torch.tensor(self._train_loss))
         return loss
+
+    def _write_state(self, epochs: int, train_data=None, ended: bool = False) -> None:
+        """Write resume.pt after `epochs` epochs; without the learner if the training has ended."""
+        if parallel.rank():
+            return
+        start = time.perf_counter()
+        state = {
+            "data_sha256": self.about["data_sha256"],
+            "environment": self.environment,
+            "ended": ended,
+            **{name: getattr(self, name) for name in _LOOP},
+            "start_epoch": epochs,
+            "earlier_seconds": self.total_seconds(),
+            "stages": getattr(self.model, "stages", None),
+            "random": random_states(),  # some models draw when they score as well
+        }
+        if not ended:
+            state["learner"] = self._learner(train_data)
+        save_checkpoint(self.folder / RESUME, state)
+        self._best_of_resume = self.best_epoch
+        (self.folder / BEFORE).unlink(missing_ok=True)
+        now = time.perf_counter()
+        self._next_write = now + (now - start) / WRITE_SHARE
+
+    def _learner(self, train_data) -> dict[str, Any]:
+        """All that changes with training, apart from `_LOOP`."""
+        return {
+            "state_dict": dict(self.model.state_dict()),
+            "other_parameter": self.model.other_parameter(),
+            "attributes": changed_attributes(self.model, self._fresh),
+            "optimizers": {name: o.state_dict() for name, o in self._optimizers().items()},
+            "generators": [g.get_state() for g in self._generators(train_data)],
+            "own": self.own_state() if isinstance(self, DMFTrainer) else None,
+        }
+
+    def _load_learner(self, learner: dict[str, Any], train_data) -> None:
+        """Inverse of `_learner`."""
+        if isinstance(self, DMFTrainer):
+            self.load_own_state(learner["own"], train_data)
+        self.model.load_state_dict(learner["state_dict"])
+        self.model.load_other_parameter(learner["other_parameter"])
+        set_attributes(self.model, learner["attributes"], self.device)
+        for name, optimizer in self._optimizers().items():
+            if name in learner["optimizers"]:
+                optimizer.load_state_dict(learner["optimizers"][name])
+        for generator, state in zip(
+            self._generators(train_data), learner["generators"], strict=True
+        ):
+            generator.set_state(state)
+
+    def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """By attribute; of those with several names the most telling one."""
+        found = {k: v for k, v in vars(self).items() if isinstance(v, torch.optim.Optimizer)}
+        others = [v for k, v in found.items() if k != "optimizer"]
+        return {
+            k: v for k, v in found.items() if k != "optimizer" or not any(v is o for o in others)
+        }
+
+    def _generators(self, train_data) -> list[torch.Generator]:
+        """Those that RecBole's loader shuffles and draws negatives with."""
+        sampler = train_data._sampler
+        drawing = [sampler.generator] if isinstance(sampler, NegativeSampler) else []
+        return [train_data.generator, *drawing]
+
+    def _check_nan(self, loss) -> None:
+        if not torch.isfinite(loss):
+            raise UserError(
+                f"the training loss of epoch {self._epoch + 1} is {loss.item():g}. "
+                f"{self._advice(NOT_FINITE)}",
+                exit_code=NOT_FINITE,
+            )
+
+    def _advice(self, problem: int) -> str:
+        """What to change where a model diverges or dies."""
+        remedies = ["a smaller learning_rate"]
+        if self.config["init"] == "normal":
+            remedies.append("init: xavier")
+        if problem == DEAD and self.config["output_activation"] == "relu":
+            remedies.append("output_activation: linear")
+        if problem == NOT_FINITE and self.config["similarity"] in ("cosine", "dot"):
+            remedies.append("similarity: scaled_cosine")
+        return f"Try {', or '.join(remedies)}."
 
     def count(self, phase: Phase) -> Counts:
         """Rank the targets of a phase with the model as it is now."""
@@ -96,7 +305,9 @@ class RunTrainer(Trainer):
 
     def _valid_epoch(self, valid_data, show_progress=False):
         start = time.perf_counter()
-        result = summarise(self.count(self.valid_phase), self.metrics, self.config["topk"])
+        counts = self.count(self.valid_phase)
+        self._check_alive(counts)
+        result = summarise(counts, self.metrics, self.config["topk"])
         seconds = time.perf_counter() - start
         self.seconds["score"] += seconds
         score = result[self.valid_reading][self.config["valid_metric"].lower()]
@@ -119,31 +330,50 @@ class RunTrainer(Trainer):
         )
         return score, result
 
+    def _check_alive(self, counts: Counts) -> None:
+        """Raise if a model that learns by gradients gives every user the same score everywhere.
+
+        A ReLU layer that is 0 for every input stays so. Models that count or solve are left alone:
+        where all items are equally popular, equal scores are right.
+        """
+        if self.config["MODEL_TYPE"] == ModelType.TRADITIONAL or isinstance(self, FitEpochTrainer):
+            return
+        level = counts.full_tied == counts.n_unseen
+        if level.all() and counts.n_unseen.any():
+            raise UserError(
+                f"after epoch {self._epoch + 1} the model gives every item the same score (a dead "
+                f"tower): it has stopped learning. {self._advice(DEAD)}",
+                exit_code=DEAD,
+            )
+
     def _record(self, row: dict[str, Any]) -> None:
         self.history.append(row)
-        if parallel.rank():
-            return
+        if parallel.rank() == 0:
+            self._write_history()
+
+    def _write_history(self) -> None:
         with (
             atomic_path(self.folder / HISTORY) as temporary,
             temporary.open("w", newline="") as file,
         ):
-            writer = csv.DictWriter(file, list(row))
+            writer = csv.DictWriter(file, list(self.history[0]))
             writer.writeheader()
             writer.writerows(self.history)
 
     def _save_checkpoint(self, epoch, verbose=True, **kwargs):
-        self.best_epoch = epoch + 1
-        if parallel.rank():
-            return
-        save_checkpoint(
-            Path(self.saved_model_file),
-            {
+        if parallel.rank() == 0:
+            path = Path(self.saved_model_file)
+            if self.best_epoch and self.best_epoch == self._best_of_resume:
+                _keep_as(path, self.folder / BEFORE)
+                self._best_of_resume = 0
+            content = {
                 **self.about,
-                "epoch": self.best_epoch,
+                "epoch": epoch + 1,
                 "state_dict": dict(self.model.state_dict()),
                 "other_parameter": self.model.other_parameter(),
-            },
-        )
+            }
+            save_checkpoint(path, content)
+        self.best_epoch = epoch + 1
 
     def load_best(self) -> None:
         """Put the checkpoint's parameters back into the model."""
@@ -152,10 +382,33 @@ class RunTrainer(Trainer):
         self.model.load_state_dict(content["state_dict"])
         self.model.load_other_parameter(content["other_parameter"])
 
+    def total_seconds(self) -> float:
+        """Seconds from the start of the run, without those between its processes."""
+        return self.earlier_seconds + time.perf_counter() - self.started
+
     def close(self) -> None:
         """Release the files that the run holds open."""
-        if isinstance(self.tensorboard, SummaryWriter):
+        if isinstance(self.tensorboard, EventFile):
             self.tensorboard.close()
+
+
+def remove_resume_files(folder: Path) -> None:
+    """Remove what only an unfinished run needs."""
+    for name in (RESUME, BEFORE):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _keep_as(path: Path, name: Path) -> None:
+    """Give a file a second name, so that it stays when another one takes its place."""
+    try:
+        os.link(path, name)
+    except OSError:  # a file system without links
+        with atomic_path(name) as temporary:
+            shutil.copyfile(path, temporary)
+
+
+def _is_of(path: Path, epoch: int) -> bool:
+    return path.is_file() and load_checkpoint(path).get("epoch") == epoch
 
 
 class FitEpochTrainer(Trainer):
@@ -232,6 +485,22 @@ class DMFTrainer(Trainer):
     def draw_negatives(self) -> None:
         """New negatives for every positive, [n_negatives, n_positives]."""
         self._negatives = self._sampler.sample(self._user, self._num)  # Alg. 1, line 6
+
+    def own_state(self) -> dict[str, Any]:
+        """What RecBole's trainers do not have and the next epochs depend on."""
+        return {
+            "order": self._generator.get_state(),
+            "sampler": self._sampler.generator.get_state(),
+            "negatives": self._negatives if self.config["sampling"] == "once" else None,
+        }
+
+    def load_own_state(self, state: dict[str, Any], train_data) -> None:
+        """Inverse of `own_state`, before the first epoch."""
+        self.prepare(train_data)
+        self._generator.set_state(state["order"])
+        self._sampler.generator.set_state(state["sampler"])
+        if state["negatives"] is not None:
+            self._negatives = state["negatives"].to(self._negatives.device)
 
     def batches(self) -> tuple[torch.Tensor, ...]:
         """Row numbers of the positives of each batch of an epoch, in random order."""

@@ -15,7 +15,8 @@ import pytest
 from conftest import random_rows, write_inter
 from recbole_dmf.errors import UserError
 from recbole_dmf.experiments.compare import check_labels, compare, main_compare
-from recbole_dmf.experiments.plan import Column, changes, take_settings, whole_numbers
+from recbole_dmf.experiments.plan import Column, take_settings, whole_numbers
+from recbole_dmf.run import changes
 
 FAST = {"epochs": 2, "train_batch_size": 512, "learning_rate": 0.01}
 
@@ -163,9 +164,36 @@ def test_killed_and_continued_equals_run_through(through, data, tmp_path):
     assert not second.exists()
 
 
+@pytest.mark.parametrize("place", [".unfinished-BPR-seed1", "BPR-seed1-failed"])
+def test_an_unfinished_run_goes_on_after_its_last_epoch(through, data, tmp_path, place):
+    from recbole_dmf.run import build_config, run_in
+    from recbole_dmf.training import trainer
+
+    folder, original = tmp_path / "c", trainer.RunTrainer._write_state
+    unfinished = folder / "runs" / place
+    unfinished.mkdir(parents=True)
+
+    def write(*args, **kwargs):
+        original(*args, **kwargs)
+        raise KeyboardInterrupt
+
+    options = columns(data)[0].options
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer.RunTrainer, "_write_state", write)
+        with pytest.raises(UserError, match="interrupted"):
+            run_in(unfinished, build_config("BPR", "tiny", None, {**options, "seed": 1}))
+    compare(folder, "Test", "tiny", columns(data)[:1], [1], {})
+    result = json.loads((folder / "runs" / "BPR-seed1" / "result.json").read_text())
+    assert result["resumed_after"] == [1]
+    assert results(folder)["BPR-seed1"] == results(through[0])["BPR-seed1"]
+    assert not list(folder.glob("runs/.*"))
+    assert not list(folder.glob("runs/*/resume.pt"))
+
+
 def test_a_failure_is_a_row_and_is_tried_again(data, tmp_path, capfd):
     folder = tmp_path / "c"
-    bad = Column("bad", "DMF", {"data_path": str(data), **FAST, "user_layers": [8, 3]})
+    options = {"data_path": str(data), **FAST, "init": "xavier", "user_layers": [8, 3]}
+    bad = Column("bad", "DMF", options)
     both = [bad, Column("ItemPop", "ItemPop", {"data_path": str(data)})]
     report, failed = compare(folder, "Test", "tiny", both, [1, 2], {})
     assert failed == 2
@@ -205,7 +233,7 @@ def test_two_at_once_are_refused(through, data):
             sys.executable,
             "-c",
             "import sys; from pathlib import Path\n"
-            "from recbole_dmf.experiments.lock import locked\n"
+            "from recbole_dmf.lock import locked\n"
             "with locked(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()",
             str(folder / ".lock"),
         ],

@@ -123,6 +123,33 @@ def test_killed_and_continued_equals_run_through(through, data, tmp_path):
     assert outcomes(folder) == outcomes(through[0])
 
 
+def test_an_interrupted_trial_goes_on_after_its_last_epoch(data, tmp_path):
+    from recbole_dmf.training import trainer
+
+    options = {"epochs": 3, "learning_rate": 0.01}
+    search(tmp_path / "through", data, 2, "BPR", **options)
+    folder, original = tmp_path / "t", trainer.RunTrainer._write_state
+
+    def write(*args, **kwargs):
+        original(*args, **kwargs)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer.RunTrainer, "_write_state", write)
+        with pytest.raises(UserError, match="0 of 2 trials are finished"):
+            search(folder, data, 2, "BPR", **options)
+    assert (folder / "trials" / "0000" / "resume.pt").is_file()
+    search(folder, data, 2, "BPR", **options)
+    kept = ("state", "valid_ndcg@10_expected", "best_epoch")
+    first, second = (
+        [[row[name] for name in kept] for row in rows(tmp_path / name)] for name in ("through", "t")
+    )
+    assert first == second
+    results = [json.loads(p.read_text()) for p in sorted(folder.glob("trials/*/result.json"))]
+    assert [result["resumed_after"] for result in results] == [[1], []]
+    assert not list(folder.glob("trials/*/*.pt"))
+
+
 def test_processes_share_the_trials(data, tmp_path):
     folder = tmp_path / "t"
     processes = [start(folder, data, "--trials=5") for _ in range(2)]
