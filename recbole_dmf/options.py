@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from recbole_dmf.errors import UserError
-from recbole_dmf.literals import literal
+from recbole_dmf.literals import literal, not_finite, not_plain
 
 # Smallest sensible values of RecBole's and our own numeric options.
 MINIMUM = {
@@ -22,12 +22,15 @@ MINIMUM = {
     "weight_decay": 0,
     "worker": 0,
 }
+MAX_NAME = 150  # bytes; file systems take 255, and names get endings
 POSITIVE = ("learning_rate", "max_rating")
 CHOICES = {
     "valid_reading": ("sampled", "expected", "full"),
     "sampling": ("per_epoch", "once"),
     "candidate_items": ("rated", "raw"),
 }
+# RecBole pickles these and unpickles whatever it finds there; data/utils.py:61 and 122.
+PICKLED = ("save_dataset", "dataset_save_path", "save_dataloaders", "dataloaders_save_path")
 _EITHER = {
     "topk": (int, list),
     "metrics": (str, list),
@@ -103,6 +106,27 @@ def without_options(argv: list[str], names: Iterable[str]) -> list[str]:
     return kept
 
 
+def check_name(name: str, what: str) -> None:
+    """Raise for a name that is no plain file name.
+
+    Args:
+        name: becomes a folder's or a file's name.
+        what: in the message, for example "a data set's name".
+
+    Raises:
+        UserError: it has a path separator, NUL or control character in it, is too long, or
+            means a folder's parent.
+    """
+    try:
+        too_long = len(name.encode()) > MAX_NAME
+    except UnicodeEncodeError:
+        raise UserError(f"{name!r} is not {what}: it is not valid Unicode.") from None
+    if too_long:
+        raise UserError(f"{name[:60]!r}... is not {what}: it has over {MAX_NAME} bytes.")
+    if name in ("", ".", "..") or any(c in "/\\" or not c.isprintable() for c in name):
+        raise UserError(f"{name!r} is not {what}; use letters, digits, '-', '_' and '.'.")
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """'; did you mean X?' for the known name closest to `name`, or ''."""
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
@@ -113,6 +137,11 @@ def _type_name(value: Any) -> str:
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
     names |= {list: "a list such as [64, 64]", dict: "a mapping such as {'key': value}"}
     return names.get(type(value), type(value).__name__)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:197]}..."
 
 
 def _wrong_type(name: str, value: Any, default: Any, strict: bool) -> str | None:
@@ -136,7 +165,7 @@ def _wrong_type(name: str, value: Any, default: Any, strict: bool) -> str | None
     if ok:
         return None
     expected = _type_name(default) if default is not None else _type_name(_EITHER[name][0]())
-    return f"expects {expected}, not {value!r}"
+    return f"expects {expected}, not {_short(value)}"
 
 
 def check_options(
@@ -157,6 +186,8 @@ def check_options(
     for name, value in options.items():
         if name not in defaults:
             raise UserError(f"unknown option '{name}' in {source}{nearest(name, defaults)}")
+        if reason := not_plain(value):
+            raise UserError(f"option '{name}' in {source} is no plain value: {reason}.")
         problem = _wrong_type(name, value, defaults[name], name in own)
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if problem is None and number and name in MINIMUM and value < MINIMUM[name]:
@@ -165,6 +196,13 @@ def check_options(
             problem = f"must be a positive number, not {value}"
         if problem is None and name in CHOICES and value not in CHOICES[name]:
             problem = f"must be one of {', '.join(CHOICES[name])}, not {value!r}"
+        if problem is None and not_finite(value):
+            problem = f"must be finite, not {value}"
+        if name in PICKLED and value:
+            problem = (
+                "is not supported: RecBole's caches are pickles, and loading one runs whatever "
+                "code is in it. Leave it out; reading the data again takes seconds"
+            )
         if problem:
             raise UserError(f"option '{name}' in {source} {problem}.")
 

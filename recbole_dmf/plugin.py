@@ -1,7 +1,6 @@
 """Registers our models, trainers, data set and property files where RecBole looks them up."""
 
 import difflib
-import re
 import sys
 from collections.abc import Iterable
 from functools import lru_cache
@@ -43,6 +42,7 @@ from recbole_dmf.data.interactions import interaction_matrix
 from recbole_dmf.data.negatives import NegativeSampler
 from recbole_dmf.data.split import Split, drop_duplicates, leave_one_out
 from recbole_dmf.errors import UserError
+from recbole_dmf.literals import load_yaml
 from recbole_dmf.options import check_options, nearest
 from recbole_dmf.training.trainer import DMFTrainer, FitEpochTrainer, shows_progress
 
@@ -338,40 +338,6 @@ def _recbole_properties(kind: str, name: str) -> dict[str, Any]:
     return load_yaml(file) if file.is_file() else {}
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that reads 1e-4 as a number, as RecBole's does."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: list(resolvers) for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?[eE][-+]?[0-9]+$"),
-    list("-+0123456789"),
-)
-
-
-def load_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file of options as plain values.
-
-    Raises:
-        UserError: missing, not YAML, or not a mapping.
-    """
-    try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)
-    except OSError as error:
-        raise UserError(f"cannot read the config file {path}: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path} is not a YAML file of plain values: {reason}") from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise UserError(f"{path} must hold `option: value` lines.")
-    return content
-
-
 def _header_fields(path: Path, separator: str) -> list[str]:
     """Field names in the header of an atomic file; [] if it cannot be read."""
     try:
@@ -505,6 +471,8 @@ def find_model(name: str) -> type:
     """
     try:
         found = get_model(name)
+        if not hasattr(found, "type"):  # a name such as __doc__ finds something else there
+            raise AttributeError(name)
     except (ImportError, AttributeError, ValueError) as error:
         near = difflib.get_close_matches(name, model_names(), n=1, cutoff=0.5)
         lower = {known.lower(): known for known in model_names()}

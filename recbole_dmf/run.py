@@ -31,7 +31,8 @@ from recbole_dmf.evaluation.candidates import candidates_from, draw_candidates
 from recbole_dmf.evaluation.evaluate import Counts, Phase, per_user, summarise
 from recbole_dmf.evaluation.metrics import METRICS, N_CANDIDATES, READINGS
 from recbole_dmf.files import atomic_path, make_folder, write_text
-from recbole_dmf.options import check_options
+from recbole_dmf.literals import load_yaml
+from recbole_dmf.options import check_name, check_options
 from recbole_dmf.training import parallel
 from recbole_dmf.training.trainer import DMFTrainer, RunTrainer, shows_progress, trainer_class
 
@@ -124,7 +125,7 @@ def build_config(
         UserError: an unknown option, a wrong type or value, an unknown model.
     """
     plugin.register()
-    files = {str(file): plugin.load_yaml(Path(file)) for file in config_file_list or []}
+    files = {str(file): load_yaml(Path(file)) for file in config_file_list or []}
     options: dict[str, Any] = {}
     for content in files.values():
         options.update(content)
@@ -139,8 +140,7 @@ def build_config(
                 f"no {name} is given; add --{name}=NAME, for example --{name}={example}"
             )
     model, dataset = str(model), str(dataset)
-    if dataset in (".", "..") or "/" in dataset or "\\" in dataset or "\0" in dataset:
-        raise UserError(f"'{dataset}' is not a data set's name; give its folder with --data_path.")
+    check_name(dataset, "a data set's name (give its folder with --data_path)")
     plugin.find_model(model)
     defaults = {**plugin.default_settings(model, dataset), "model": model, "dataset": dataset}
     strict = plugin.strict_options(model)

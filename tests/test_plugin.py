@@ -7,6 +7,7 @@ import yaml
 
 from recbole_dmf import plugin
 from recbole_dmf.errors import UserError
+from recbole_dmf.literals import load_yaml
 from recbole_dmf.models.dmf import DMF
 
 
@@ -143,14 +144,14 @@ def test_yaml_files_are_data(tmp_path):
     bad = tmp_path / "bad.yaml"
     bad.write_text("a: !!python/object/apply:os.system ['true']\n")
     with pytest.raises(UserError, match="YAML file of plain values"):
-        plugin.load_yaml(bad)
+        load_yaml(bad)
     bad.write_text("- 1\n- 2\n")
     with pytest.raises(UserError, match="option: value"):
-        plugin.load_yaml(bad)
+        load_yaml(bad)
     with pytest.raises(UserError, match="cannot read"):
-        plugin.load_yaml(tmp_path / "none.yaml")
+        load_yaml(tmp_path / "none.yaml")
     bad.write_text("learning_rate: 1e-4\nlayers: [1, 2]\nname: 1e\n")
-    assert plugin.load_yaml(bad) == {"learning_rate": 1e-4, "layers": [1, 2], "name": "1e"}
+    assert load_yaml(bad) == {"learning_rate": 1e-4, "layers": [1, 2], "name": "1e"}
 
 
 def property_files(folder):

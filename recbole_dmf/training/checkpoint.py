@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from recbole_dmf.compat import CONVERT_CHECKPOINT
 from recbole_dmf.errors import UserError
 from recbole_dmf.files import atomic_path
 
@@ -82,7 +83,7 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     except Exception as error:
         raise UserError(
             f"{path} cannot be read as a checkpoint of recbole-dmf (it is damaged, or holds "
-            "pickled objects, which are never loaded)."
+            f"pickled objects, which are never loaded). {CONVERT_CHECKPOINT}"
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path} is not a checkpoint of this version of recbole-dmf.")
