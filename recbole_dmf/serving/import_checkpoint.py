@@ -68,7 +68,8 @@ def import_checkpoint(path: Path, data_path: Path | None = None) -> dict[str, An
     dataset = plugin.load_dataset(config)
     train = dataset.build()[0]
     matrix = plugin.rated_matrix(config, train)
-    matrix.eliminate_zeros()  # RecBole scales the lowest rating to 0
+    if (matrix.data <= 0).any():  # RecBole scales the lowest rating to 0 by default
+        matrix.data[:] = 1.0
     plain = {k: v for k, v in config.final_config_dict.items() if not_plain(v) is None}
     content = {
         "model": name,
