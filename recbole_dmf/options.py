@@ -31,6 +31,7 @@ CHOICES = {
 }
 # RecBole pickles these and unpickles whatever it finds there; data/utils.py:61 and 122.
 PICKLED = ("save_dataset", "dataset_save_path", "save_dataloaders", "dataloaders_save_path")
+PATHS = ("data_path", "checkpoint_dir")
 _EITHER = {
     "topk": (int, list),
     "metrics": (str, list),
@@ -127,6 +128,14 @@ def check_name(name: str, what: str) -> None:
         raise UserError(f"{name!r} is not {what}; use letters, digits, '-', '_' and '.'.")
 
 
+def _bad_path(text: str) -> str | None:
+    """Why no file system has a file of this name."""
+    if "\0" in text:
+        return "has a NUL character in it"
+    long = any(len(part.encode(errors="replace")) > 255 for part in text.split("/"))
+    return "is longer than a path can be" if long or len(text) > 4000 else None
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """'; did you mean X?' for the known name closest to `name`, or ''."""
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
@@ -198,6 +207,8 @@ def check_options(
             problem = f"must be one of {', '.join(CHOICES[name])}, not {value!r}"
         if problem is None and not_finite(value):
             problem = f"must be finite, not {value}"
+        if name in PATHS and isinstance(value, str):
+            problem = problem or _bad_path(value)
         if name in PICKLED and value:
             problem = (
                 "is not supported: RecBole's caches are pickles, and loading one runs whatever "

@@ -31,7 +31,7 @@ from recbole.utils.argument_list import (
 )
 
 from recbole_dmf import compat
-from recbole_dmf.data.atomic import read_inter
+from recbole_dmf.data.atomic import listed, read_inter
 from recbole_dmf.data.benchmark_files import (
     find_parts,
     part_names,
@@ -118,7 +118,7 @@ class LeaveOneOutDataset(RecBoleDataset):
             there = _header_fields(Path(filepath), self.config["field_separator"])
             if there and (missing := sorted(set(load_col).difference(there))):
                 raise UserError(
-                    f"{filepath}, line 1: no column {missing[0]!r}; there are {', '.join(there)}. "
+                    f"{filepath}, line 1: no column {missing[0]!r}; there are {listed(there)}. "
                     "Correct load_col."
                 )
             return super()._load_feat(filepath, source)
