@@ -3,7 +3,6 @@
 import csv
 import json
 import logging
-import platform
 import resource
 import shlex
 import sys
@@ -12,7 +11,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +30,7 @@ from recbole_dmf.evaluation.evaluate import Counts, Phase, per_user, summarise
 from recbole_dmf.evaluation.metrics import METRICS, N_CANDIDATES, READINGS
 from recbole_dmf.files import atomic_path, make_folder, write_text
 from recbole_dmf.literals import load_yaml
+from recbole_dmf.manifest import commit, device_name, file_hashes, versions
 from recbole_dmf.options import check_name, check_options
 from recbole_dmf.training import parallel
 from recbole_dmf.training.trainer import DMFTrainer, RunTrainer, shows_progress, trainer_class
@@ -373,7 +372,10 @@ def _run(config, folder: Path, label: str, phases: tuple[str, ...]) -> dict[str,
         "device": str(config["device"]),
         "threads": torch.get_num_threads(),
         "processes": parallel.world_size(),
+        "device_name": device_name(str(config["device"])),
         "versions": versions(),
+        "commit": commit(),
+        "files_sha256": file_hashes(Path(config["data_path"]), config["dataset"]),
         "settings": plugin.model_settings(config),
         **({"stages": model.stages} if hasattr(model, "stages") else {}),
     }
@@ -458,17 +460,6 @@ def result_table(result: dict[str, Any]) -> str:
         "sampled: candidates drawn once, the paper's reading, or those that came with the data;\n"
         "expected: its exact mean over all draws of as many;\nfull: all unseen items ranked."
     )
-
-
-def versions() -> dict[str, str]:
-    """Versions of what the figures depend on."""
-    found = {"python": platform.python_version()}
-    for name in ("recbole-dmf", "recbole", "torch", "numpy", "scipy", "pandas"):
-        try:
-            found[name.replace("-", "_")] = version(name)
-        except PackageNotFoundError:
-            found[name.replace("-", "_")] = "not installed"
-    return found
 
 
 def peak_memory_mb() -> float:
