@@ -114,12 +114,8 @@ def known_bad(installed: dict[str, str], python: tuple[int, ...]) -> list[str]:
 def known_bad_environment(environment: dict[str, str], n_cores: int) -> list[str]:
     """What is wrong with the environment's variables, and what to do."""
     found = []
-    if environment.get("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "0").lower() in (
-        "1",
-        "y",
-        "yes",
-        "true",
-    ):
+    on = ("1", "y", "yes", "true")  # as torch reads it
+    if environment.get("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "").lower() in on:
         found.append(
             "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD is set: other programs' torch.load runs whatever "
             "code is in a file. This package does not need it; unset it."

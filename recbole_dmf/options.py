@@ -78,18 +78,19 @@ def parse_command_line(
         elif word.startswith("-") and word[1:2] in short and (len(word) == 2 or word[2] == "="):
             name, equals, value = short[word[1]], word[2:3], word[3:]
         else:
-            raise UserError(f"'{word}' stands alone; write options as --name=value.")
+            raise UserError(f"{_short(word)} stands alone; write options as --name=value.")
         name = name.replace("-", "_")
         if name in flags and not equals:
             result.flags.add(name)
             continue
         if not equals:
             if not words or (words[0].startswith("--") and len(words[0]) > 2):
-                raise UserError(f"--{name} has no value; write --{name}=value.")
+                raise UserError(f"--{clip(name)} has no value; write --{clip(name)}=value.")
             value = words.pop(0)
         target = result.named if name in named else result.options
         if not name or name in target:
-            raise UserError(f"--{name} is given twice." if name else f"'{word}' has no name.")
+            told = f"--{clip(name)} is given twice." if name else f"{_short(word)} has no name."
+            raise UserError(told)
         target[name] = value if name in named else literal(value)
     return result
 
@@ -148,9 +149,13 @@ def _type_name(value: Any) -> str:
     return names.get(type(value), type(value).__name__)
 
 
+def clip(text: str, length: int = 200) -> str:
+    """`text`, short enough for a message."""
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
 def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 200 else f"{text[:197]}..."
+    return clip(repr(value))
 
 
 def _wrong_type(name: str, value: Any, default: Any, strict: bool) -> str | None:
@@ -194,19 +199,20 @@ def check_options(
     own = set(own)
     for name, value in options.items():
         if name not in defaults:
-            raise UserError(f"unknown option '{name}' in {source}{nearest(name, defaults)}")
+            shown = clip(str(name))
+            raise UserError(f"unknown option '{shown}' in {source}{nearest(shown, defaults)}")
         if reason := not_plain(value):
             raise UserError(f"option '{name}' in {source} is no plain value: {reason}.")
         problem = _wrong_type(name, value, defaults[name], name in own)
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if problem is None and number and name in MINIMUM and value < MINIMUM[name]:
-            problem = f"must be at least {MINIMUM[name]}, not {value}"
+            problem = f"must be at least {MINIMUM[name]}, not {_short(value)}"
         if problem is None and number and name in POSITIVE and not 0 < value < float("inf"):
-            problem = f"must be a positive number, not {value}"
+            problem = f"must be a positive number, not {_short(value)}"
         if problem is None and name in CHOICES and value not in CHOICES[name]:
-            problem = f"must be one of {', '.join(CHOICES[name])}, not {value!r}"
+            problem = f"must be one of {', '.join(CHOICES[name])}, not {_short(value)}"
         if problem is None and not_finite(value):
-            problem = f"must be finite, not {value}"
+            problem = f"must be finite, not {_short(value)}"
         if name in PATHS and isinstance(value, str):
             problem = problem or _bad_path(value)
         if name in PICKLED and value:

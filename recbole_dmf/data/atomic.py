@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from recbole_dmf.errors import UserError
+from recbole_dmf.options import clip
 
 FIELD_TYPES = ("token", "token_seq", "float", "float_seq")
 EXACT_FLOAT = 2.0**53  # integers from here on have no float64 of their own
@@ -273,18 +274,13 @@ def bad_numbers(texts: pd.Series) -> np.ndarray:
     return ~np.isfinite(np.asarray(values, dtype=np.float64))
 
 
-def clip(text: str) -> str:
-    """A value from a file, short enough for a message."""
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
 def _quoted(text: str) -> str:
-    return repr(clip(text))
+    return repr(clip(text, 60))
 
 
 def listed(names: Iterable[str]) -> str:
     """The first of a file's names, short enough for a message."""
-    shown = [clip(name) for name in islice(names, 31)]
+    shown = [clip(name, 60) for name in islice(names, 31)]
     return ", ".join(shown[:30]) + (", ..." if len(shown) > 30 else "")
 
 

@@ -13,13 +13,13 @@ from recbole_dmf.data.atomic import (
     FIELD_TYPES,
     Field,
     bad_numbers,
-    clip,
     count_fields,
     invalid_utf8,
     read_bytes,
     read_columns,
 )
 from recbole_dmf.errors import UserError
+from recbole_dmf.options import clip
 
 SEPARATORS = "\t,;| "
 MAX_FINDINGS = 30  # of one header
@@ -166,7 +166,7 @@ def _read_header(
 
     def error(message: str, remedy: str, column: str | None = None) -> None:
         if len(findings) < MAX_FINDINGS:
-            findings.append(Finding("error", file, 1, column and clip(column), message, remedy))
+            findings.append(Finding("error", file, 1, column and clip(column, 60), message, remedy))
 
     if separator not in header:
         used = max(SEPARATORS, key=header.count)
@@ -185,7 +185,7 @@ def _read_header(
         must = types.get(name)
         if kind not in FIELD_TYPES:
             if colon:
-                error(f"unknown type {clip(kind)!r}", kinds, name)
+                error(f"unknown type {clip(kind, 60)!r}", kinds, name)
             elif typed:
                 error("no type", kinds, name)
             kind = must or "token"

@@ -110,6 +110,8 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
             f"{path} cannot be read as a checkpoint of recbole-dmf (it is damaged, or holds "
             f"pickled objects, which are never loaded). {CONVERT_CHECKPOINT}"
         ) from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not isinstance(content, dict) or not isinstance(content.get("format"), int):
+        raise UserError(f"{path} is not a checkpoint of recbole-dmf.")
+    if content["format"] != FORMAT:
         raise UserError(f"{path} is not a checkpoint of this version of recbole-dmf.")
     return content
