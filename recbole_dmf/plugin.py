@@ -3,6 +3,7 @@
 import difflib
 import sys
 from collections.abc import Iterable
+from copy import deepcopy
 from functools import lru_cache
 from importlib.machinery import ModuleSpec
 from importlib.resources import files
@@ -333,9 +334,14 @@ def read_preset(name: str, model: str | None = None) -> dict[str, Any]:
     return content
 
 
-def _recbole_properties(kind: str, name: str) -> dict[str, Any]:
-    file = RECBOLE_PROPERTIES / kind / f"{name}.yaml"
+@lru_cache
+def _load_recbole_yaml(file: Path) -> dict[str, Any]:
     return load_yaml(file) if file.is_file() else {}
+
+
+def _recbole_properties(kind: str, name: str) -> dict[str, Any]:
+    """RecBole's property file, a new dict each time, since Config changes what it is given."""
+    return deepcopy(_load_recbole_yaml(RECBOLE_PROPERTIES / kind / f"{name}.yaml"))
 
 
 def _header_fields(path: Path, separator: str) -> list[str]:
@@ -404,7 +410,7 @@ def _load_internal_config_dict(self, model, model_class, dataset):
     if model in _our_models():
         for key in recbole_model:
             settings.pop(key, None)
-        overall = load_yaml(RECBOLE_PROPERTIES / "overall.yaml")
+        overall = _recbole_properties("", "overall")
         settings.update({key: overall[key] for key in recbole_model if key in overall})
         recbole_model = {}
     protocol = read_properties("", "protocol")
@@ -438,7 +444,7 @@ def default_settings(model: str, dataset: str) -> dict[str, Any]:
     listed = general_arguments + training_arguments + evaluation_arguments + dataset_arguments
     settings: dict[str, Any] = dict.fromkeys(listed)
     sources = [
-        load_yaml(RECBOLE_PROPERTIES / "overall.yaml"),
+        _recbole_properties("", "overall"),
         {} if model in _our_models() else _recbole_properties("model", model),
         _recbole_properties("dataset", "sample"),
         _recbole_properties("dataset", dataset),
@@ -495,7 +501,7 @@ def find_model(name: str) -> type:
 def strict_options(model: str) -> set[str]:
     """Options whose types are checked strictly: RecBole's general ones and ours."""
     sources = [
-        load_yaml(RECBOLE_PROPERTIES / "overall.yaml"),
+        _recbole_properties("", "overall"),
         read_properties("", "protocol"),
         read_properties("model", model),
     ]

@@ -89,20 +89,21 @@ def atomic(rng: random.Random, folder: Path):
         "separator": rng.choice((separator, "\t")),
         "rating_range": rng.choice((None, (0.0, 5.0))),
     }
+    which = rng.randrange(4)
     path = folder / "shop" / "shop.inter"
 
     def read():
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(data)
         show(check_folder(path.parent))
-        for function in (
-            lambda: fix_folder(path.parent, Path(tempfile.mkdtemp(dir=folder)) / "mended"),
+        other = (
+            lambda: fix_folder(path.parent, folder / "mended"),
             lambda: property_file(path.parent),
             lambda: main_convert(["table", str(path), str(folder / "out"), "--user=user_id:token"]),
             lambda: main_convert(["movielens", str(path), str(folder / "out")]),
-        ):
-            with suppress(UserError, SystemExit):
-                function()
+        )
+        with suppress(UserError, SystemExit):
+            other[which]()
         return read_inter(path, **given)
 
     return data, read
