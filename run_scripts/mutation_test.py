@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Small errors put into the formulas, one at a time: the tests of that module have to notice.
 
-    python run_scripts/mutation_test.py --out=mutation.json
+    python run_scripts/mutation_test.py --out=run_scripts/measured
 
 Each mutant is a process of its own, forked after the imports, in which the changed module is what
 the tests import. Those that no test notices are printed with their lines; EXPLAINED below says of
@@ -225,10 +225,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--targets", default=",".join(TARGETS))
     parser.add_argument("--lines", default="", help="only these, as 20-40 (to look again)")
-    parser.add_argument("--out", type=Path, help="JSON file")
+    parser.add_argument("--out", type=Path, help="folder; gets mutation-MODULE.json")
     given = parser.parse_args()
     start, _, end = given.lines.partition("-")
-    report: dict[str, dict] = {}
     unexplained = 0
     for module in given.targets.split(","):
         tests, functions = TARGETS[module]
@@ -252,12 +251,19 @@ def main() -> int:
         seconds = round(time.perf_counter() - begin, 1)
         killed = sum(n for how, n in counts.items() if how != "passed")
         print(f"{module}: {killed} of {sum(counts.values())} killed, {seconds} s", flush=True)
-        outcomes = dict(counts)
-        report[module] = {"outcomes": outcomes, "survivors": survivors, "seconds": seconds}
-    if given.out:
-        command = shlex.join(["python", *sys.argv])
-        text = json.dumps({"command": command, "modules": report, "versions": versions()}, indent=2)
-        given.out.write_text(text + "\n")
+        if given.out:
+            about = {
+                "command": shlex.join(["python", *sys.argv]),
+                "module": module,
+                "mutants": sum(counts.values()),
+                "killed": killed,
+                "outcomes": dict(counts),
+                "survivors": survivors,
+                "seconds": seconds,
+                "versions": versions(),
+            }
+            file = given.out / f"mutation-{module}.json"
+            file.write_text(json.dumps(about, indent=2) + "\n")
     return 1 if unexplained else 0
 
 
