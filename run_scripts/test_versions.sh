@@ -10,7 +10,7 @@
 
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-source "$ROOT/run_scripts/setup.sh" test
+source "$ROOT/run_scripts/setup.sh" ""  # only finds a Python
 TORCH=${TORCH:-$(sed -n 's/^torch==//p' "$ROOT/constraints.txt")}
 EXTRAS=report,tune,faiss,onnx,safetensors,parquet
 TESTS="test_plugin.py test_compat.py test_run.py test_options.py test_doctor.py data/test_atomic.py
