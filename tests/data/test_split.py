@@ -37,6 +37,12 @@ def test_without_timestamps_the_last_row_is_the_latest():
     assert split.tied == 0
 
 
+def test_a_seed_draws_the_same_everywhere():
+    """Published figures depend on it: another draw would be another validation set."""
+    split = leave_one_out(np.repeat([1, 2, 3], [4, 5, 6]), None, seed=7)
+    assert split.valid.tolist() == [0, 5, 13]
+
+
 def test_validation_is_uniform_over_the_other_interactions_and_depends_on_the_seed():
     user = np.repeat(np.arange(3000), 5)
     time = np.tile([3.0, 9.0, 1.0, 2.0, 5.0], 3000)
