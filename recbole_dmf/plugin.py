@@ -44,7 +44,7 @@ from recbole_dmf.data.negatives import NegativeSampler
 from recbole_dmf.data.split import Split, drop_duplicates, leave_one_out
 from recbole_dmf.errors import UserError
 from recbole_dmf.literals import load_yaml
-from recbole_dmf.options import check_options, nearest
+from recbole_dmf.options import check_options, clip, nearest
 from recbole_dmf.training.trainer import DMFTrainer, FitEpochTrainer, shows_progress
 
 SPLIT = "latest_test_random_valid"  # value of eval_args.split.LS for the paper's split
@@ -326,7 +326,8 @@ def read_preset(name: str, model: str | None = None) -> dict[str, Any]:
     names = property_names("preset")
     if name not in names:
         raise UserError(
-            f"there is no preset {name!r}{nearest(str(name), names)}; known: {', '.join(names)}."
+            f"there is no preset {clip(repr(name))}{nearest(clip(str(name)), names)}; known: "
+            f"{', '.join(names)}."
         )
     content = read_properties("preset", name)
     if model not in (None, content["model"]):
