@@ -132,18 +132,23 @@ COMMANDS = {
     "convert": ("recbole_dmf.data.convert:main_convert", "raw rating files -> atomic files"),
     "recommend": ("recbole_dmf.serving.recommend:main_recommend", "items for users, known or new"),
     "export": ("recbole_dmf.serving.export:main_export", "vectors and weights for other programs"),
+    "import-checkpoint": (
+        "recbole_dmf.serving.import_checkpoint:main_import_checkpoint",
+        "a plain checkpoint from one that RecBole pickled",
+    ),
     "init-dataset": (
         "recbole_dmf.data.init_dataset:main_init_dataset",
         "write a data set's property file",
     ),
     "generate": ("recbole_dmf.data.generate:main_generate", "data of any size, for trials"),
     "check": ("recbole_dmf.data.check:main_check", "what is wrong with my atomic files?"),
+    "doctor": ("recbole_dmf.doctor:main_doctor", "versions, device, and mixes known to be bad"),
 }
 
 
 def _command_help() -> str:
     lines = ["usage: recbole-dmf COMMAND [--option=value ...]", ""]
-    lines += [f"  {name:<14}{what}" for name, (_, what) in COMMANDS.items()]
+    lines += [f"  {name:<18}{what}" for name, (_, what) in COMMANDS.items()]
     lines += ["", "recbole-dmf COMMAND --help says more; run_recbole trains a single model.", ""]
     return "\n".join(lines)
 

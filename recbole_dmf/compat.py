@@ -3,11 +3,14 @@
 Each function says which line of RecBole it answers and returns a function that takes it back.
 """
 
+import pickle
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import torch
 from scipy.sparse import dok_matrix
 
@@ -15,6 +18,10 @@ from recbole_dmf.errors import UserError
 from recbole_dmf.literals import literal
 
 Undo = Callable[[], None]
+CONVERT_CHECKPOINT = (
+    "If RecBole wrote it and you trust where it comes from, make a plain one of it: "
+    "recbole-dmf import-checkpoint FILE --output=FOLDER --trust-checkpoint"
+)
 
 
 def replace(owner, name: str, value) -> Undo:
@@ -79,6 +86,24 @@ def missing_data_set_is_explained() -> Undo:
     return replace(Dataset, "_download", download)
 
 
+def _all_of(*undo: Undo) -> Undo:
+    def take_back():
+        for one in undo:
+            one()
+
+    return take_back
+
+
+class Instead:
+    """A module with some of its functions replaced."""
+
+    def __init__(self, module, **functions):
+        vars(self).update(functions, _module=module)
+
+    def __getattr__(self, name):
+        return getattr(self._module, name)
+
+
 def own_checkpoints_load() -> Undo:
     """trainer/trainer.py:583 loads its pickled checkpoint; torch >= 2.6 refuses that by default.
 
@@ -88,21 +113,84 @@ def own_checkpoints_load() -> Undo:
 
     written: set[str] = set()
 
-    class Torch:
-        """torch, with `save` and `load` that remember whose file it is."""
+    def save(content, file, **kwargs):
+        written.add(str(Path(file).resolve()))
+        torch.save(content, file, **kwargs)
 
-        def __getattr__(self, name):
-            return getattr(torch, name)
+    def load(file, **kwargs):
+        trusted = str(Path(file).resolve()) in written
+        return torch.load(file, weights_only=not trusted, **kwargs)
 
-        def save(self, content, file, **kwargs):
-            written.add(str(Path(file).resolve()))
-            torch.save(content, file, **kwargs)
+    return replace(module, "torch", Instead(torch, save=save, load=load))
 
-        def load(self, file, **kwargs):
-            trusted = str(Path(file).resolve()) in written
-            return torch.load(file, weights_only=not trusted, **kwargs)
 
-    return replace(module, "torch", Torch())
+def pretrained_files_run_no_code() -> Undo:
+    """neumf.py:84, convncf.py:82, nais.py:127 and ract.py:75 load a file that an option names.
+
+    torch unpickles it if TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD is set, as plain RecBole needs it to be.
+    """
+    from recbole.model.general_recommender import convncf, nais, neumf, ract
+
+    def load(file, **kwargs):
+        try:
+            return torch.load(file, weights_only=True, **kwargs)
+        except OSError as error:
+            raise UserError(f"cannot read the pretrained model {file}: {error}.") from error
+        except Exception as error:
+            raise UserError(
+                f"{file} is no file of plain tensors: it is damaged, or holds pickled objects. "
+                f"{CONVERT_CHECKPOINT}"
+            ) from error
+
+    modules = (convncf, nais, neumf, ract)
+    return _all_of(*(replace(module, "torch", Instead(torch, load=load)) for module in modules))
+
+
+def embeddings_run_no_code() -> Undo:
+    """ldiffrec.py:232 lets NumPy unpickle `item_emb.npy` in the data set's folder."""
+    from recbole.model.general_recommender import ldiffrec
+
+    def load(file, **kwargs):
+        try:
+            return np.load(file, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise UserError(f"{file} is no array of numbers that can be read: {error}.") from error
+
+    return replace(ldiffrec, "np", Instead(np, load=load))
+
+
+def caches_are_not_unpickled() -> Undo:
+    """data/utils.py:61 and 122 unpickle a cached data set or its loaders wherever they find one."""
+    import recbole.data.utils as module
+
+    def load(file):
+        raise UserError(
+            f"{file.name} is RecBole's cache of a data set, a pickle, which is never loaded since "
+            "that runs whatever code is in it. Delete it, or name another checkpoint_dir."
+        )
+
+    return _all_of(
+        replace(module, "pickle", Instead(pickle, load=load)),
+        replace(module, "load_split_dataloaders", lambda config: None),  # so they are made anew
+    )
+
+
+def load_trusted_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint as trainer/trainer.py:308 pickles it. Whatever code is in the file runs.
+
+    Raises:
+        UserError: it cannot be read, or is none of RecBole's.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=False)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(
+            f"{path} cannot be read as a checkpoint of RecBole ({type(error).__name__}: {reason})."
+        ) from error
+    if not isinstance(content, dict) or not {"config", "state_dict"} <= set(content):
+        raise UserError(f"{path} is no checkpoint of RecBole: it has no config or no state_dict.")
+    return content
 
 
 def grad_scaler_is_current() -> Undo:
@@ -162,6 +250,9 @@ WORKAROUNDS = (
     data_path_is_honoured,
     missing_data_set_is_explained,
     own_checkpoints_load,
+    pretrained_files_run_no_code,
+    embeddings_run_no_code,
+    caches_are_not_unpickled,
     grad_scaler_is_current,
     dok_matrix_updates,
     no_stray_tensorboard,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from recbole_dmf.errors import UserError
-from recbole_dmf.literals import literal
+from recbole_dmf.literals import literal, not_finite, not_plain
 
 # Smallest sensible values of RecBole's and our own numeric options.
 MINIMUM = {
@@ -22,12 +22,16 @@ MINIMUM = {
     "weight_decay": 0,
     "worker": 0,
 }
+MAX_NAME = 150  # bytes; file systems take 255, and names get endings
 POSITIVE = ("learning_rate", "max_rating")
 CHOICES = {
     "valid_reading": ("sampled", "expected", "full"),
     "sampling": ("per_epoch", "once"),
     "candidate_items": ("rated", "raw"),
 }
+# RecBole pickles these and unpickles whatever it finds there; data/utils.py:61 and 122.
+PICKLED = ("save_dataset", "dataset_save_path", "save_dataloaders", "dataloaders_save_path")
+PATHS = ("data_path", "checkpoint_dir")
 _EITHER = {
     "topk": (int, list),
     "metrics": (str, list),
@@ -74,18 +78,19 @@ def parse_command_line(
         elif word.startswith("-") and word[1:2] in short and (len(word) == 2 or word[2] == "="):
             name, equals, value = short[word[1]], word[2:3], word[3:]
         else:
-            raise UserError(f"'{word}' stands alone; write options as --name=value.")
+            raise UserError(f"{_short(word)} stands alone; write options as --name=value.")
         name = name.replace("-", "_")
         if name in flags and not equals:
             result.flags.add(name)
             continue
         if not equals:
             if not words or (words[0].startswith("--") and len(words[0]) > 2):
-                raise UserError(f"--{name} has no value; write --{name}=value.")
+                raise UserError(f"--{clip(name)} has no value; write --{clip(name)}=value.")
             value = words.pop(0)
         target = result.named if name in named else result.options
         if not name or name in target:
-            raise UserError(f"--{name} is given twice." if name else f"'{word}' has no name.")
+            told = f"--{clip(name)} is given twice." if name else f"{_short(word)} has no name."
+            raise UserError(told)
         target[name] = value if name in named else literal(value)
     return result
 
@@ -103,6 +108,35 @@ def without_options(argv: list[str], names: Iterable[str]) -> list[str]:
     return kept
 
 
+def check_name(name: str, what: str) -> None:
+    """Raise for a name that is no plain file name.
+
+    Args:
+        name: becomes a folder's or a file's name.
+        what: in the message, for example "a data set's name".
+
+    Raises:
+        UserError: it has a path separator, NUL or control character in it, is too long, or
+            means a folder's parent.
+    """
+    try:
+        too_long = len(name.encode()) > MAX_NAME
+    except UnicodeEncodeError:
+        raise UserError(f"{name!r} is not {what}: it is not valid Unicode.") from None
+    if too_long:
+        raise UserError(f"{name[:60]!r}... is not {what}: it has over {MAX_NAME} bytes.")
+    if name in ("", ".", "..") or any(c in "/\\" or not c.isprintable() for c in name):
+        raise UserError(f"{name!r} is not {what}; use letters, digits, '-', '_' and '.'.")
+
+
+def _bad_path(text: str) -> str | None:
+    """Why no file system has a file of this name."""
+    if "\0" in text:
+        return "has a NUL character in it"
+    long = any(len(part.encode(errors="replace")) > 255 for part in text.split("/"))
+    return "is longer than a path can be" if long or len(text) > 4000 else None
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """'; did you mean X?' for the known name closest to `name`, or ''."""
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
@@ -113,6 +147,15 @@ def _type_name(value: Any) -> str:
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
     names |= {list: "a list such as [64, 64]", dict: "a mapping such as {'key': value}"}
     return names.get(type(value), type(value).__name__)
+
+
+def clip(text: str, length: int = 200) -> str:
+    """`text`, short enough for a message."""
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
+def _short(value: Any) -> str:
+    return clip(repr(value))
 
 
 def _wrong_type(name: str, value: Any, default: Any, strict: bool) -> str | None:
@@ -136,7 +179,7 @@ def _wrong_type(name: str, value: Any, default: Any, strict: bool) -> str | None
     if ok:
         return None
     expected = _type_name(default) if default is not None else _type_name(_EITHER[name][0]())
-    return f"expects {expected}, not {value!r}"
+    return f"expects {expected}, not {_short(value)}"
 
 
 def check_options(
@@ -156,15 +199,27 @@ def check_options(
     own = set(own)
     for name, value in options.items():
         if name not in defaults:
-            raise UserError(f"unknown option '{name}' in {source}{nearest(name, defaults)}")
+            shown = clip(str(name))
+            raise UserError(f"unknown option '{shown}' in {source}{nearest(shown, defaults)}")
+        if reason := not_plain(value):
+            raise UserError(f"option '{name}' in {source} is no plain value: {reason}.")
         problem = _wrong_type(name, value, defaults[name], name in own)
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if problem is None and number and name in MINIMUM and value < MINIMUM[name]:
-            problem = f"must be at least {MINIMUM[name]}, not {value}"
+            problem = f"must be at least {MINIMUM[name]}, not {_short(value)}"
         if problem is None and number and name in POSITIVE and not 0 < value < float("inf"):
-            problem = f"must be a positive number, not {value}"
+            problem = f"must be a positive number, not {_short(value)}"
         if problem is None and name in CHOICES and value not in CHOICES[name]:
-            problem = f"must be one of {', '.join(CHOICES[name])}, not {value!r}"
+            problem = f"must be one of {', '.join(CHOICES[name])}, not {_short(value)}"
+        if problem is None and not_finite(value):
+            problem = f"must be finite, not {_short(value)}"
+        if name in PATHS and isinstance(value, str):
+            problem = problem or _bad_path(value)
+        if name in PICKLED and value:
+            problem = (
+                "is not supported: RecBole's caches are pickles, and loading one runs whatever "
+                "code is in it. Leave it out; reading the data again takes seconds"
+            )
         if problem:
             raise UserError(f"option '{name}' in {source} {problem}.")
 

@@ -1,9 +1,9 @@
 """Registers our models, trainers, data set and property files where RecBole looks them up."""
 
 import difflib
-import re
 import sys
 from collections.abc import Iterable
+from copy import deepcopy
 from functools import lru_cache
 from importlib.machinery import ModuleSpec
 from importlib.resources import files
@@ -32,7 +32,7 @@ from recbole.utils.argument_list import (
 )
 
 from recbole_dmf import compat
-from recbole_dmf.data.atomic import read_inter
+from recbole_dmf.data.atomic import listed, read_inter
 from recbole_dmf.data.benchmark_files import (
     find_parts,
     part_names,
@@ -43,7 +43,8 @@ from recbole_dmf.data.interactions import interaction_matrix
 from recbole_dmf.data.negatives import NegativeSampler
 from recbole_dmf.data.split import Split, drop_duplicates, leave_one_out
 from recbole_dmf.errors import UserError
-from recbole_dmf.options import check_options, nearest
+from recbole_dmf.literals import load_yaml
+from recbole_dmf.options import check_options, clip, nearest
 from recbole_dmf.training.trainer import DMFTrainer, FitEpochTrainer, shows_progress
 
 SPLIT = "latest_test_random_valid"  # value of eval_args.split.LS for the paper's split
@@ -118,7 +119,7 @@ class LeaveOneOutDataset(RecBoleDataset):
             there = _header_fields(Path(filepath), self.config["field_separator"])
             if there and (missing := sorted(set(load_col).difference(there))):
                 raise UserError(
-                    f"{filepath}, line 1: no column {missing[0]!r}; there are {', '.join(there)}. "
+                    f"{filepath}, line 1: no column {missing[0]!r}; there are {listed(there)}. "
                     "Correct load_col."
                 )
             return super()._load_feat(filepath, source)
@@ -325,7 +326,8 @@ def read_preset(name: str, model: str | None = None) -> dict[str, Any]:
     names = property_names("preset")
     if name not in names:
         raise UserError(
-            f"there is no preset {name!r}{nearest(str(name), names)}; known: {', '.join(names)}."
+            f"there is no preset {clip(repr(name))}{nearest(clip(str(name)), names)}; known: "
+            f"{', '.join(names)}."
         )
     content = read_properties("preset", name)
     if model not in (None, content["model"]):
@@ -333,43 +335,14 @@ def read_preset(name: str, model: str | None = None) -> dict[str, Any]:
     return content
 
 
-def _recbole_properties(kind: str, name: str) -> dict[str, Any]:
-    file = RECBOLE_PROPERTIES / kind / f"{name}.yaml"
+@lru_cache
+def _load_recbole_yaml(file: Path) -> dict[str, Any]:
     return load_yaml(file) if file.is_file() else {}
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that reads 1e-4 as a number, as RecBole's does."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: list(resolvers) for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?[eE][-+]?[0-9]+$"),
-    list("-+0123456789"),
-)
-
-
-def load_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file of options as plain values.
-
-    Raises:
-        UserError: missing, not YAML, or not a mapping.
-    """
-    try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)
-    except OSError as error:
-        raise UserError(f"cannot read the config file {path}: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path} is not a YAML file of plain values: {reason}") from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise UserError(f"{path} must hold `option: value` lines.")
-    return content
+def _recbole_properties(kind: str, name: str) -> dict[str, Any]:
+    """RecBole's property file, a new dict each time, since Config changes what it is given."""
+    return deepcopy(_load_recbole_yaml(RECBOLE_PROPERTIES / kind / f"{name}.yaml"))
 
 
 def _header_fields(path: Path, separator: str) -> list[str]:
@@ -438,7 +411,7 @@ def _load_internal_config_dict(self, model, model_class, dataset):
     if model in _our_models():
         for key in recbole_model:
             settings.pop(key, None)
-        overall = load_yaml(RECBOLE_PROPERTIES / "overall.yaml")
+        overall = _recbole_properties("", "overall")
         settings.update({key: overall[key] for key in recbole_model if key in overall})
         recbole_model = {}
     protocol = read_properties("", "protocol")
@@ -472,7 +445,7 @@ def default_settings(model: str, dataset: str) -> dict[str, Any]:
     listed = general_arguments + training_arguments + evaluation_arguments + dataset_arguments
     settings: dict[str, Any] = dict.fromkeys(listed)
     sources = [
-        load_yaml(RECBOLE_PROPERTIES / "overall.yaml"),
+        _recbole_properties("", "overall"),
         {} if model in _our_models() else _recbole_properties("model", model),
         _recbole_properties("dataset", "sample"),
         _recbole_properties("dataset", dataset),
@@ -505,6 +478,8 @@ def find_model(name: str) -> type:
     """
     try:
         found = get_model(name)
+        if not hasattr(found, "type"):  # a name such as __doc__ finds something else there
+            raise AttributeError(name)
     except (ImportError, AttributeError, ValueError) as error:
         near = difflib.get_close_matches(name, model_names(), n=1, cutoff=0.5)
         lower = {known.lower(): known for known in model_names()}
@@ -527,7 +502,7 @@ def find_model(name: str) -> type:
 def strict_options(model: str) -> set[str]:
     """Options whose types are checked strictly: RecBole's general ones and ours."""
     sources = [
-        load_yaml(RECBOLE_PROPERTIES / "overall.yaml"),
+        _recbole_properties("", "overall"),
         read_properties("", "protocol"),
         read_properties("model", model),
     ]

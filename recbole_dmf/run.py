@@ -4,7 +4,6 @@ import csv
 import glob
 import json
 import logging
-import platform
 import resource
 import shlex
 import shutil
@@ -14,7 +13,6 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +44,10 @@ from recbole_dmf.evaluation.candidates import candidates_from, draw_candidates
 from recbole_dmf.evaluation.evaluate import Counts, Phase, per_user, summarise
 from recbole_dmf.evaluation.metrics import METRICS, N_CANDIDATES, READINGS
 from recbole_dmf.files import atomic_path, make_folder, remove_temporary_files, write_text
+from recbole_dmf.literals import load_yaml
 from recbole_dmf.lock import is_held, locked
-from recbole_dmf.options import check_options
+from recbole_dmf.manifest import commit, device_name, file_hashes, versions
+from recbole_dmf.options import check_name, check_options
 from recbole_dmf.training import parallel
 from recbole_dmf.training.trainer import (
     DMFTrainer,
@@ -169,7 +169,7 @@ def _newest_unfinished(config) -> Path:
 def _read_settings(path: Path) -> dict[str, Any]:
     """A run's config.yaml; {} if it cannot be read."""
     try:
-        return plugin.load_yaml(path)
+        return load_yaml(path)
     except UserError:
         return {}
 
@@ -235,7 +235,7 @@ def build_config(
         UserError: an unknown option, a wrong type or value, an unknown model.
     """
     plugin.register()
-    files = {str(file): plugin.load_yaml(Path(file)) for file in config_file_list or []}
+    files = {str(file): load_yaml(Path(file)) for file in config_file_list or []}
     options: dict[str, Any] = {}
     for content in files.values():
         options.update(content)
@@ -250,8 +250,7 @@ def build_config(
                 f"no {name} is given; add --{name}=NAME, for example --{name}={example}"
             )
     model, dataset = str(model), str(dataset)
-    if dataset in (".", "..") or "/" in dataset or "\\" in dataset or "\0" in dataset:
-        raise UserError(f"'{dataset}' is not a data set's name; give its folder with --data_path.")
+    check_name(dataset, "a data set's name (give its folder with --data_path)")
     plugin.find_model(model)
     defaults = {**plugin.default_settings(model, dataset), "model": model, "dataset": dataset}
     strict = plugin.strict_options(model)
@@ -517,7 +516,10 @@ def _run(config, folder: Path, label: str, phases: tuple[str, ...]) -> dict[str,
         "device": str(config["device"]),
         "threads": torch.get_num_threads(),
         "processes": parallel.world_size(),
+        "device_name": device_name(str(config["device"])),
         "versions": versions(),
+        "commit": commit(),
+        "files_sha256": file_hashes(Path(config["data_path"]), config["dataset"]),
         "settings": plugin.model_settings(config),
         **({"stages": model.stages} if hasattr(model, "stages") else {}),
     }
@@ -636,17 +638,6 @@ def result_table(result: dict[str, Any]) -> str:
         "sampled: candidates drawn once, the paper's reading, or those that came with the data;\n"
         "expected: its exact mean over all draws of as many;\nfull: all unseen items ranked."
     )
-
-
-def versions() -> dict[str, str]:
-    """Versions of what the figures depend on."""
-    found = {"python": platform.python_version()}
-    for name in ("recbole-dmf", "recbole", "torch", "numpy", "scipy", "pandas"):
-        try:
-            found[name.replace("-", "_")] = version(name)
-        except PackageNotFoundError:
-            found[name.replace("-", "_")] = "not installed"
-    return found
 
 
 def peak_memory_mb() -> float:

@@ -7,6 +7,7 @@ import yaml
 
 from recbole_dmf import plugin
 from recbole_dmf.errors import UserError
+from recbole_dmf.literals import load_yaml
 from recbole_dmf.models.dmf import DMF
 
 
@@ -55,9 +56,10 @@ def test_child_process_gets_ours_from_the_public_names():
 
 
 @pytest.mark.parametrize("name", ["SASRec", "FM"])
-def test_other_kinds_of_models_stay_as_recbole_has_them(clean, name):
+def test_other_kinds_of_models_stay_as_recbole_has_them(clean, name, monkeypatch):
     from recbole.config import Config
 
+    monkeypatch.setattr(sys, "argv", ["program"])  # RecBole reads any program's
     options = {"train_neg_sample_args": None} if name == "SASRec" else {}
     before = Config(model=name, dataset="ml-100k", config_dict=dict(options)).final_config_dict
     plugin.register()
@@ -143,14 +145,14 @@ def test_yaml_files_are_data(tmp_path):
     bad = tmp_path / "bad.yaml"
     bad.write_text("a: !!python/object/apply:os.system ['true']\n")
     with pytest.raises(UserError, match="YAML file of plain values"):
-        plugin.load_yaml(bad)
+        load_yaml(bad)
     bad.write_text("- 1\n- 2\n")
     with pytest.raises(UserError, match="option: value"):
-        plugin.load_yaml(bad)
+        load_yaml(bad)
     with pytest.raises(UserError, match="cannot read"):
-        plugin.load_yaml(tmp_path / "none.yaml")
+        load_yaml(tmp_path / "none.yaml")
     bad.write_text("learning_rate: 1e-4\nlayers: [1, 2]\nname: 1e\n")
-    assert plugin.load_yaml(bad) == {"learning_rate": 1e-4, "layers": [1, 2], "name": "1e"}
+    assert load_yaml(bad) == {"learning_rate": 1e-4, "layers": [1, 2], "name": "1e"}
 
 
 def property_files(folder):
@@ -179,3 +181,12 @@ def test_property_files_of_data_sets_know_their_options(name):
         known = plugin.default_settings(model, "other")
         check_options(options, known, plugin.strict_options(model), name)
     check_options(settings, plugin.default_settings("BPR", "other"), (), name)
+
+
+def test_warnings_of_our_modules_are_errors():
+    """As pyproject.toml has it; those of others are none of ours."""
+    program = compile("import warnings\nwarnings.warn('old', DeprecationWarning)", "x", "exec")
+    with pytest.raises(DeprecationWarning, match="old"):
+        exec(program, {"__name__": "recbole_dmf.anything"})
+    with pytest.warns(DeprecationWarning, match="old"):
+        exec(program, {"__name__": "recbole.anything"})

@@ -9,14 +9,16 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from recbole_dmf.errors import UserError
+from recbole_dmf.options import clip
 
 FIELD_TYPES = ("token", "token_seq", "float", "float_seq")
 EXACT_FLOAT = 2.0**53  # integers from here on have no float64 of their own
@@ -143,27 +145,27 @@ def parse_header(path: Path, header: str, separator: str) -> list[Field]:
             f"Set `field_separator: {other!r}`, or let `recbole-dmf check {path.parent} --fix OUT` "
             "write it with the right one."
         )
-    fields: list[Field] = []
+    fields: dict[str, Field] = {}
     for number, text in enumerate(texts, 1):
         name, colon, kind = text.partition(":")
         if not colon:
             raise UserError(
-                f"{place}, column {number}: {_clip(text)} has no type. Write `name:type` with type "
-                f"one of {', '.join(FIELD_TYPES)}, for instance `user_id:token`."
+                f"{place}, column {number}: {_quoted(text)} has no type. Write `name:type` with "
+                f"type one of {', '.join(FIELD_TYPES)}, for instance `user_id:token`."
             )
         if not name.strip() or kind not in FIELD_TYPES:
-            wrong = f"unknown type {_clip(kind)}" if name.strip() else "no name"
+            wrong = f"unknown type {_quoted(kind)}" if name.strip() else "no name"
             raise UserError(
-                f"{place}, column {number} ({_clip(text)}): {wrong}. Write `name:type` with type "
+                f"{place}, column {number} ({_quoted(text)}): {wrong}. Write `name:type` with type "
                 f"one of {', '.join(FIELD_TYPES)}."
             )
-        if name in (field.name for field in fields):
+        if name in fields:
             raise UserError(
-                f"{place}, column {number}: there are two columns named {_clip(name)}. "
+                f"{place}, column {number}: there are two columns named {_quoted(name)}. "
                 "Rename or remove one."
             )
-        fields.append(Field(name, kind))
-    return fields
+        fields[name] = Field(name, kind)
+    return list(fields.values())
 
 
 def line_blocks(data: bytes, start: int = 0) -> Iterator[tuple[int, int]]:
@@ -238,8 +240,8 @@ def parse_rows(
         text = data.split(NEWLINE, row + 1)[row].rstrip(b"\r").decode()
         found = f"{text.count(separator) + 1} fields" if text else "a blank line"
         raise UserError(
-            f"{path}, line {row + line}: {found} instead of {len(names)} fields, {_clip(text)}. "
-            f"Give every line one field for each of {', '.join(names)}. {fix}".rstrip()
+            f"{path}, line {row + line}: {found} instead of {len(names)} fields, {_quoted(text)}. "
+            f"Give every line one field for each of {listed(names)}. {fix}".rstrip()
         )
     types = {n: "category" if kind == "token" else "float64" for n, kind in kinds.items()}
     try:
@@ -258,7 +260,7 @@ def parse_rows(
             column = frame[name] = column if bad.any() else column.astype("float64")
         if bad.any():
             row = int(np.argmax(bad))
-            value = f"{_clip(str(column.iloc[row]))} is " if kind == "float" else ""
+            value = f"{_quoted(str(column.iloc[row]))} is " if kind == "float" else ""
             raise UserError(
                 f"{path}, line {row + line}, column {name}: {value}{wrong_with_it}. "
                 f"Correct the value or remove the line. {fix}".rstrip()
@@ -272,9 +274,14 @@ def bad_numbers(texts: pd.Series) -> np.ndarray:
     return ~np.isfinite(np.asarray(values, dtype=np.float64))
 
 
-def _clip(text: str) -> str:
-    """A value from the file, quoted, short enough for a message."""
-    return repr(text if len(text) <= 60 else text[:57] + "...")
+def _quoted(text: str) -> str:
+    return repr(clip(text, 60))
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first of a file's names, short enough for a message."""
+    shown = [clip(name, 60) for name in islice(names, 31)]
+    return ", ".join(shown[:30]) + (", ..." if len(shown) > 30 else "")
 
 
 def check_text(path: Path | str, data: bytes, fix: str = "", line: int = 1) -> None:
@@ -341,7 +348,7 @@ def _check_columns(path: Path, fields: list[Field], wanted: dict[str, str]) -> N
         if name not in types:
             raise UserError(
                 f"{path}, line 1: no column {name!r}; there are "
-                f"{', '.join(_clip(n) for n in types)}. "
+                f"{listed(repr(name) for name in types)}. "
                 f"Rename one to `{name}:{kind}`, or set the option that names this column."
             )
         if types[name] != kind:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from recbole_dmf.data.atomic import EXACT_FLOAT
+from recbole_dmf.data.atomic import EXACT_FLOAT, listed
 from recbole_dmf.data.lenient import (
     SEVERITIES,
     Finding,
@@ -78,7 +78,7 @@ def _check_interactions(
                 "rating": "Without ratings every interaction counts as 1.",
                 "time": "Without times, the last line of each user becomes the test item.",
             }.get(role, f"Rename a column to `{name}:token`, or set the option that names it.")
-            message = f"no such column; there are {', '.join(present)}"
+            message = f"no such column; there are {listed(present)}"
             findings.append(Finding(severity, path.name, 1, name, message, remedy))
     if not ids.keys() <= set(present):
         return findings
@@ -229,7 +229,7 @@ def _check_side(
     if table is None:
         return findings
     if name not in table.columns:
-        message = f"no such column; there are {', '.join(table.columns)}"
+        message = f"no such column; there are {listed(table.columns)}"
         return [*findings, Finding("error", path.name, 1, name, message, "Rename a column.")]
     column = table.columns[name]
     twice = table.lines[column.duplicated().to_numpy()]

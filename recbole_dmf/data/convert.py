@@ -15,6 +15,7 @@ from recbole_dmf.data.summary import cold_items, in_seconds, keep_latest, latest
 from recbole_dmf.data.tables import Columns, from_frame, table
 from recbole_dmf.data.writer import write_table
 from recbole_dmf.errors import UserError
+from recbole_dmf.options import check_name
 
 TABLE_1 = {  # users, items, ratings, density as printed in the paper
     "ml-100k": (944, 1683, 100000, 0.06294),
@@ -111,6 +112,7 @@ def _target(out: Path, ending: str) -> Path:
     name = out.resolve().name
     if not name:
         raise UserError(f"{out} has no name of its own. Name a folder such as dataset/my-shop.")
+    check_name(name, "a data set's name")
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file. Name a folder such as dataset/my-shop.")
     return out / f"{name}.{ending}"
@@ -221,6 +223,8 @@ def main_convert(argv: list[str]) -> int:
         options.core,
     )
     for suffix, rows in found.tables.items():
+        if len(rows) == 1:
+            continue
         _write_rows(_target(out, suffix), rows)
     path = write_interactions(out, interactions)
     print(summary(out.resolve().name, interactions), *notes, f"written to {path}", sep="\n")

@@ -19,7 +19,7 @@ from recbole_dmf.errors import UserError
 
 BLOCK = 1 << 25
 MAX_RATIO = 200  # text shrinks to a fifth or so; more than this is no rating data
-FREE_SIZE = 100 << 20  # bytes that may come out of any archive
+FREE_SIZE = 16 << 20  # bytes that may come out of any archive
 FORBIDDEN = ("\t", "\n", "\r", "\0")
 
 

@@ -9,6 +9,7 @@ import yaml
 from recbole_dmf.data.atomic import check_separator
 from recbole_dmf.data.lenient import Finding
 from recbole_dmf.errors import UserError
+from recbole_dmf.literals import Loader, not_plain
 
 
 def read_properties(path: Path) -> tuple[dict, list[Finding]]:
@@ -16,8 +17,8 @@ def read_properties(path: Path) -> tuple[dict, list[Finding]]:
     if not path.exists():
         return {}, []
     try:
-        properties = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError, ValueError, RecursionError) as error:
+        properties = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
+    except (yaml.YAMLError, OSError, ValueError, TypeError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         message = f"not a yaml file: {getattr(error, 'problem', None) or error}"
         remedy = "Correct the line; settings are written `name: value`."
@@ -28,6 +29,9 @@ def read_properties(path: Path) -> tuple[dict, list[Finding]]:
     if not isinstance(properties, dict):
         remedy = "Write one `name: value` per line."
         return {}, [Finding("error", path.name, 1, None, "no settings", remedy)]
+    if reason := not_plain(properties):
+        remedy = "Settings are plain values."
+        return {}, [Finding("error", path.name, None, None, f"no settings: {reason}", remedy)]
     return properties, []
 
 

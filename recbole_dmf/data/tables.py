@@ -8,9 +8,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from recbole_dmf.data.atomic import bad_numbers
+from recbole_dmf.data.atomic import bad_numbers, listed
 from recbole_dmf.data.lenient import SEPARATORS
-from recbole_dmf.data.raw import Gatherer, Interactions, Member, as_texts, blocks, members, stream
+from recbole_dmf.data.raw import (
+    FREE_SIZE,
+    MAX_RATIO,
+    Gatherer,
+    Interactions,
+    Member,
+    as_texts,
+    blocks,
+    members,
+    stream,
+)
 from recbole_dmf.errors import UserError
 
 ROWS = 250_000
@@ -51,7 +61,7 @@ def table(source: Path, columns: Columns) -> Interactions:
         )
     ((name, member),) = found.items()
     if Path(name).suffix.lower() == ".parquet":
-        return from_frame(_parquet(source), columns, str(source))
+        return from_frame(_parquet(source, columns), columns, str(source))
     first = next(blocks(member))[1].partition(b"\n")[0].decode("utf-8", "replace")
     separator = max(SEPARATORS, key=first.count)
     try:
@@ -111,15 +121,33 @@ def _chunks(
         ) from None
 
 
-def _parquet(source: Path) -> pd.DataFrame:
+def _parquet(source: Path, columns: Columns) -> pd.DataFrame:
     try:
-        return pd.read_parquet(source)
+        import pyarrow
+        from pyarrow.parquet import ParquetFile
     except ImportError:
         raise UserError(
             f"{source}: reading Parquet needs pyarrow. Run `pip install 'pyarrow<22'` "
             "(newer ones need numpy 2, which RecBole does not work with), "
             "or save the table as CSV."
         ) from None
+    if int(pyarrow.__version__.split(".")[0]) < 15:
+        raise UserError(
+            f"pyarrow {pyarrow.__version__} runs code that is hidden in a Parquet file "
+            "(CVE-2023-47248). Run `pip install 'pyarrow>=15,<22'`."
+        )
+    try:
+        with ParquetFile(source) as file:
+            names, n_rows = file.schema_arrow.names, file.metadata.num_rows
+            if n_rows > MAX_RATIO * source.stat().st_size + FREE_SIZE // 4:
+                raise UserError(
+                    f"{source} claims {n_rows:,} rows, which no rating data of "
+                    f"{source.stat().st_size >> 10} KB has. Write it again."
+                )
+            _check_names(names, columns, str(source))
+            return file.read(columns.used).to_pandas()
+    except UserError:
+        raise
     except Exception as error:  # pyarrow has many exception types of its own
         raise UserError(f"{source} is not a Parquet file: {error}. Write it again.") from None
 
@@ -157,7 +185,7 @@ def _check_names(names: list[str], columns: Columns, place: str) -> None:
         if name is not None and names.count(name) != 1:
             found = "no" if name not in names else "more than one"
             raise UserError(
-                f"{place}: {found} column {name!r}; there are {', '.join(names[:30])}. "
+                f"{place}: {found} column {name!r}; there are {listed(names)}. "
                 f"Name it with --{option}=COLUMN, or all of a file without header with --columns."
             )
 

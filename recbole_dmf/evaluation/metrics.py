@@ -80,7 +80,7 @@ def _drawn_gain(gain: Array, n_unseen: NDArray, above: NDArray, draws: NDArray) 
 
     The number X drawn from above is hypergeometric, and the target's rank is X + 1. Shapes [n].
     """
-    log_factorial = _log_factorials(int(n_unseen.max(initial=0)))
+    log_factorial = _log_factorials(int(n_unseen.max()))
 
     def log_choose(n: NDArray, k: NDArray) -> Array:
         possible = (k >= 0) & (k <= n)

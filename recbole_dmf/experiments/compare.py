@@ -324,9 +324,10 @@ def check_labels(columns: Sequence[Column], unused: Mapping[str, Any]) -> None:
     """
     labels = [column.label for column in columns]
     for label in labels:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", label):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}", label):
             raise UserError(
-                f"'{label}' is no name for a model; use letters, digits, '-', '_', '.' and '+'."
+                f"'{label}' is no name for a model; use up to 100 letters, digits, '-', '_', '.' "
+                "and '+'."
             )
         if labels.count(label) > 1:
             raise UserError(f"'{label}' is there twice; give one another name with LABEL=MODEL.")

@@ -7,7 +7,7 @@ from typing import Any
 
 from recbole_dmf.errors import UserError
 from recbole_dmf.literals import literal
-from recbole_dmf.options import nearest
+from recbole_dmf.options import clip, nearest
 from recbole_dmf.plugin import property_names, read_preset, read_properties
 
 TUNED = "table2"  # the file whose `settings` hold for every command
@@ -114,7 +114,7 @@ def take_settings(argv: Sequence[str]) -> tuple[list[str], dict[str, dict[str, A
             continue
         found = re.fullmatch(r"([^=]+)\.([A-Za-z_]\w*)=(.*)", word, re.DOTALL)
         if found is None:
-            raise UserError(f"--set {word}: write it as --set Model.option=value.")
+            raise UserError(f"--set {clip(word)}: write it as --set Model.option=value.")
         label, option, value = found.groups()
         if option in chosen.setdefault(label, {}):
             raise UserError(f"--set {label}.{option} is given twice.")

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from recbole_dmf.errors import UserError
-from recbole_dmf.plugin import load_yaml, read_properties
+from recbole_dmf.literals import load_yaml
+from recbole_dmf.plugin import read_properties
 
 _KEYS = {
     "float": {"type", "low", "high", "log"},

@@ -200,10 +200,17 @@ def _open(folder: Path, about: dict[str, Any]) -> "Study":
     import optuna
     from optuna.storages.journal import JournalFileBackend
 
-    storage = optuna.storages.JournalStorage(JournalFileBackend(str(folder / "study.log")))
-    study = optuna.create_study(
-        storage=storage, study_name="tune", direction="maximize", load_if_exists=True
-    )
+    path = folder / "study.log"
+    try:
+        storage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
+        study = optuna.create_study(
+            storage=storage, study_name="tune", direction="maximize", load_if_exists=True
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
+        raise UserError(
+            f"{path} is no journal of a search, or is damaged ({type(error).__name__}: {error}); "
+            "give another folder with --results."
+        ) from error
     about = json.loads(json.dumps(about))
     there = study.user_attrs.get("about", about)
     difference = changes(there["settings"], about["settings"])

@@ -9,10 +9,12 @@ import scipy.sparse as sp
 import torch
 
 from recbole_dmf import __version__
+from recbole_dmf.compat import CONVERT_CHECKPOINT
 from recbole_dmf.errors import UserError
 from recbole_dmf.files import atomic_path
 
 FORMAT = 1
+_MAX_SIDE = 10**8  # users or items
 _SPARSE, _ARRAY, _TUPLE = "__scipy_sparse__", "__numpy__", "__tuple__"
 
 
@@ -24,8 +26,11 @@ def pack(value: Any) -> Any:
     """
     if isinstance(value, np.generic) and value.dtype != object:
         return value.item()
-    if value is None or isinstance(value, (bool, int, float, str, torch.Tensor)):
+    if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, torch.Tensor):
+        expanded = value.layout == torch.strided and 0 in value.stride() and value.numel()
+        return value.contiguous() if expanded else value
     if sp.issparse(value):
         coo = value.tocoo()
         parts = [torch.from_numpy(np.ascontiguousarray(a)) for a in (coo.row, coo.col, coo.data)]
@@ -45,20 +50,41 @@ def pack(value: Any) -> Any:
 
 
 def unpack(value: Any) -> Any:
-    """Inverse of `pack`."""
-    if isinstance(value, list):
-        return [unpack(item) for item in value]
-    if not isinstance(value, dict):
+    """Inverse of `pack`.
+
+    Raises:
+        ValueError: a tensor or matrix that claims to be larger than its data.
+    """
+    return _unpack(value, {})
+
+
+def _unpack(value: Any, done: dict[int, Any]) -> Any:
+    """`done` holds what was unpacked by identity: a few bytes can say billions of references."""
+    if isinstance(value, torch.Tensor) and value.layout == torch.strided:
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise ValueError("a tensor larger than its data")
         return value
+    if not isinstance(value, list | dict):
+        return value
+    if id(value) not in done:
+        done[id(value)] = _unpack_container(value, done)
+    return done[id(value)]
+
+
+def _unpack_container(value: list | dict, done: dict[int, Any]) -> Any:
+    if isinstance(value, list):
+        return [_unpack(item, done) for item in value]
     if set(value) == {_SPARSE}:
         kind, shape, row, col, data = value[_SPARSE]
+        if max(shape) > _MAX_SIDE:
+            raise ValueError(f"a matrix of {shape}")
         matrix = sp.coo_matrix((data.numpy(), (row.numpy(), col.numpy())), shape=tuple(shape))
         return matrix.asformat(kind)
     if set(value) == {_ARRAY}:
-        return value[_ARRAY].numpy()
+        return _unpack(value[_ARRAY], done).numpy()
     if set(value) == {_TUPLE}:
-        return tuple(unpack(item) for item in value[_TUPLE])
-    return {key: unpack(item) for key, item in value.items()}
+        return tuple(_unpack(item, done) for item in value[_TUPLE])
+    return {key: _unpack(item, done) for key, item in value.items()}
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -95,13 +121,13 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     except Exception as error:
         raise UserError(
             f"{path} cannot be read as a checkpoint of recbole-dmf (it is damaged, or holds "
-            "pickled objects, which are never loaded)."
+            f"pickled objects, which are never loaded). {CONVERT_CHECKPOINT}"
         ) from error
-    if not isinstance(content, dict) or "format" not in content:
+    if not isinstance(content, dict) or not isinstance(content.get("format"), int):
         raise UserError(f"{path} is not a checkpoint of recbole-dmf.")
     if content["format"] != FORMAT:
         raise UserError(
-            f"{path} is a checkpoint of format {content['format']!r}, which version "
+            f"{path} is a checkpoint of format {content['format']}, which version "
             f"{__version__} of recbole-dmf cannot read (it reads format {FORMAT}); "
             f"install version {content.get('version', 'of that time')}, or train again."
         )

@@ -14,6 +14,7 @@ from recbole_dmf import plugin
 from recbole_dmf.data.check import main_check
 from recbole_dmf.data.init_dataset import main_init_dataset
 from recbole_dmf.errors import UserError
+from recbole_dmf.literals import load_yaml
 from recbole_dmf.run import build_config, run_recbole
 
 
@@ -123,7 +124,7 @@ def test_a_runs_config_repeats_what_was_beside_the_data(tmp_path, loaded):
     (folder / "shop.yaml").unlink()
     again = run_recbole(config_file_list=[f"{found['folder']}/config.yaml"])
     assert again["result"]["metrics"] == found["result"]["metrics"]
-    assert plugin.load_yaml(Path(again["folder"]) / "config.yaml")["max_rating"] == 10
+    assert load_yaml(Path(again["folder"]) / "config.yaml")["max_rating"] == 10
 
 
 BAD_YAML = {

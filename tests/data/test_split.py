@@ -34,6 +34,13 @@ def test_parts_are_disjoint_complete_and_latest(interactions, seed):
 def test_without_timestamps_the_last_row_is_the_latest():
     split = leave_one_out(np.array([1, 1, 1, 2, 2, 2]), None, 0)
     assert split.test.tolist() == [2, 5]
+    assert split.tied == 0
+
+
+def test_a_seed_draws_the_same_everywhere():
+    """Published figures depend on it: another draw would be another validation set."""
+    split = leave_one_out(np.repeat([1, 2, 3], [4, 5, 6]), None, seed=7)
+    assert split.valid.tolist() == [0, 5, 13]
 
 
 def test_validation_is_uniform_over_the_other_interactions_and_depends_on_the_seed():

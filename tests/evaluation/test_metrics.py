@@ -5,9 +5,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import hypergeom
 
 from recbole_dmf.errors import UserError
-from recbole_dmf.evaluation.metrics import METRICS, expected_gain, gains, tied_gain
+from recbole_dmf.evaluation import metrics
+from recbole_dmf.evaluation.metrics import (
+    METRICS,
+    _drawn_gain,
+    expected_gain,
+    gains,
+    tied_gain,
+)
 
 
 def one(function, *counts):
@@ -109,10 +117,46 @@ def test_expected_is_a_mean_of_gains_and_falls_with_better_rivals(cases):
 
 
 def test_many_ties_are_worked_off_in_pieces(monkeypatch):
-    from recbole_dmf.evaluation import metrics
-
     n_unseen = np.full(40, 900)
     above, tied = np.arange(40), np.full(40, 200)
     whole = expected_gain(gains("ndcg", 10), n_unseen, above, tied)
     monkeypatch.setattr(metrics, "_POINTS_PER_CHUNK", 300)
     np.testing.assert_array_equal(expected_gain(gains("ndcg", 10), n_unseen, above, tied), whole)
+
+
+@pytest.mark.parametrize("tied", [[2, 2, 2, 2, 2, 2, 2], [9, 0, 30, 3, 0, 0, 5, 1]])
+def test_pieces_hold_as_many_users_as_fit_and_at_least_one(monkeypatch, tied):
+    """A piece has up to 12 points, or one user with more ties; sizes by plain counting."""
+    sizes, size = [], 0
+    for points in (t + 1 for t in tied):
+        if size and size + points > 12:
+            sizes.append(size)
+            size = 0
+        size += points
+    sizes.append(size)
+    found = []
+
+    def drawn(gain, n_unseen, above, draws):
+        found.append(len(n_unseen))
+        return _drawn_gain(gain, n_unseen, above, draws)
+
+    monkeypatch.setattr(metrics, "_POINTS_PER_CHUNK", 12)
+    monkeypatch.setattr(metrics, "_drawn_gain", drawn)
+    n_unseen = np.arange(200, 200 + len(tied))  # all different, so that no point is merged
+    expected_gain(gains("hit", 10), n_unseen, np.zeros(len(tied)), np.array(tied))
+    assert found == sizes
+
+
+def test_fewer_draws_than_the_list_is_long():
+    """A hypergeometric draw of 3 among 40 unseen items, 20 of them above."""
+    gain = gains("ndcg", 10)
+    drawn = hypergeom(40, 20, 3).pmf(np.arange(4))
+    found = expected_gain(gain, np.array([40]), np.array([20]), np.array([0]), 3)
+    assert found[0] == pytest.approx(drawn @ gain[:4], rel=1e-12)
+
+
+def test_counts_of_any_integer_type():
+    counts = (np.array([255, 90]), np.array([0, 4]), np.array([255, 80]))
+    narrow = (column.astype(np.uint8) for column in counts)
+    gain = gains("hit", 10)
+    np.testing.assert_array_equal(expected_gain(gain, *narrow), expected_gain(gain, *counts))

@@ -89,6 +89,10 @@ def test_item_weights_without_alpha_are_equal_for_all_trained_items():
     np.testing.assert_allclose(item_weights(np.array([1, 4, 0, 9]), 3, 0.0), [1, 1, 0, 1])
 
 
+def test_item_weights_of_a_single_interaction():
+    np.testing.assert_array_equal(item_weights(np.array([1, 0]), 5, 0.5), [5, 0])
+
+
 def test_item_weights_of_no_interactions_are_zero():
     np.testing.assert_array_equal(item_weights(np.zeros(3), 10, 0.5), np.zeros(3))
 
@@ -99,6 +103,8 @@ def test_targets():
     assert observed_targets(ratings, "rating").dtype == np.float32
     np.testing.assert_allclose(observed_targets(ratings, "rating"), [0.2, 1, 0.8])
     np.testing.assert_allclose(observed_targets(ratings, "rating", 10), [0.1, 0.5, 0.4])
+    np.testing.assert_allclose(observed_targets(ratings / 10, "rating"), [0.2, 1, 0.8])
+    assert observed_targets(ratings, "rating", np.float64(10)).dtype == np.float32
 
 
 @pytest.mark.parametrize(
