@@ -5,7 +5,8 @@ Each function says which line of RecBole it answers and returns a function that 
 
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -242,6 +243,19 @@ def optimizers_leave_the_compiler_alone() -> Undo:
             put_back()
 
     return take_back
+
+
+@contextmanager
+def anomaly_detection_stays() -> Iterator[None]:
+    """sequential_recommender/sine.py:25 turns torch's anomaly detection on for the whole process.
+
+    It is imported when a name is looked up that no general recommender has.
+    """
+    before = torch.is_anomaly_enabled()
+    try:
+        yield
+    finally:
+        torch.autograd.set_detect_anomaly(before)
 
 
 WORKAROUNDS = (

@@ -477,7 +477,8 @@ def find_model(name: str) -> type:
         UserError: no such model, or not a general recommender.
     """
     try:
-        found = get_model(name)
+        with compat.anomaly_detection_stays():
+            found = get_model(name)
         if not hasattr(found, "type"):  # a name such as __doc__ finds something else there
             raise AttributeError(name)
     except (ImportError, AttributeError, ValueError) as error:

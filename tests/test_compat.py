@@ -246,3 +246,24 @@ def test_chained_fillna_is_still_there():
 
 def test_torch_in_recboles_trainer_is_put_back():
     assert trainer_module.torch is torch
+
+
+def test_anomaly_detection_stays():
+    program = """
+import torch
+from recbole_dmf import compat
+from recbole.utils import get_model
+with compat.anomaly_detection_stays():
+    get_model("SINE")
+    assert torch.is_anomaly_enabled()  # RecBole's own behaviour
+assert not torch.is_anomaly_enabled()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_looking_for_a_model_leaves_anomaly_detection_alone():
+    plugin.register()
+    before = torch.is_anomaly_enabled()
+    with pytest.raises(UserError, match="is a sequential model"):
+        plugin.find_model("SINE")
+    assert torch.is_anomaly_enabled() == before
