@@ -183,10 +183,14 @@ def test_what_cannot_go_on_is_explained(start, data, tmp_path):
         ("best_epoch", 9, "not that of epoch 9"),
         ("environment", {"device": "cuda"}, "was made on cuda, not on cpu"),
         ("format", 99, "of format 99.*install version 0"),
+        ("learner", {"state_dict": {}}, "does not fit the model"),
     ):
         torch.save({**torch.load(kept, weights_only=True), key: value}, state)
         with pytest.raises(UserError, match=message):
             start("BPR", resume=folder)
+    torch.save({"format": 1, "version": "0.1.0"}, state)
+    with pytest.raises(CannotGoOn, match="it lacks best_epoch"):
+        start("BPR", resume=folder)
     state.write_bytes(b"no checkpoint")
     with pytest.raises(UserError, match="damaged"):
         start("BPR", resume=folder)
