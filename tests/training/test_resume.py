@@ -101,9 +101,11 @@ def assert_equal(one, other):
 def test_a_stopped_run_ends_as_one_that_was_not(start, tmp_path, model):
     through = start(model)
     epochs = through["result"]["epochs_run"]
-    stops = {epochs // 2 + 1, epochs}
+    stops = [epochs // 2 + 1]
+    if model == "DMF":
+        stops.append(epochs + 1)  # the training has ended, the result is not there yet
     if model == "NeuMFp":
-        stops = range(2, epochs + 2)
+        stops = [2, 3, 5, 6, 8]  # within each stage and between them
     for stop in stops:
         with pytest.raises(Stop):
             start(model, stop_before=stop)
