@@ -24,7 +24,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import torch
-import torch._dynamo  # every optimiser imports it; not once for each process
 import yaml
 
 from recbole_dmf import cli

@@ -37,7 +37,7 @@ def run_in_child(
     with locked(folder / RUN_LOG):
         pass  # the process of an earlier parent, which was killed, may still be about to end
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["recbole_dmf.run", "torch._dynamo"])  # optimisers want it
+    context.set_forkserver_preload(["recbole_dmf.run"])
     process = context.Process(target=_run, args=(folder, label, model, dataset, options))
     process.start()
     try:

@@ -9,7 +9,7 @@ import time
 import torch
 import torch.distributed as dist
 
-from recbole_dmf.errors import UserError
+from recbole_dmf.errors import Terminated, UserError
 
 
 def rank() -> int:
@@ -119,8 +119,10 @@ def launch(argv: list[str], nproc: int, machines: dict[str, str]) -> int:
         while None in codes and not any(codes):
             time.sleep(0.05)
             codes = [process.poll() for process in processes]
-    except KeyboardInterrupt:  # it reached the children as well; let them save and report
-        codes = [process.wait() for process in processes]
+    except KeyboardInterrupt as stop:  # Ctrl-C reached the children as well, SIGTERM did not
+        for process in processes if isinstance(stop, Terminated) else ():
+            process.terminate()
+        codes = [process.wait() for process in processes]  # they save and report
     finally:
         for process in processes:
             process.terminate()

@@ -40,6 +40,7 @@ RESUME = "resume.pt"
 BEFORE = "model-before.pt"  # resume.pt's best epoch, where model.pt is already a later one
 HISTORY = "history.csv"
 WRITE_SHARE = 0.05  # of the time goes into resume.pt at most; epochs shorter than that share it
+_STATE = ("version", "data_sha256", "environment", "ended", "stages", "random")
 _LOOP = (  # attributes of a trainer that change from epoch to epoch
     "start_epoch",
     "cur_step",
@@ -117,6 +118,8 @@ class RunTrainer(Trainer):
         if not path.is_file():
             return
         state = load_checkpoint(path)
+        if missing := {*_LOOP, *_STATE}.difference(state):
+            raise CannotGoOn(f"{path} is damaged: it lacks {', '.join(sorted(missing))}.")
         if state["version"] != __version__:
             raise CannotGoOn(
                 f"{self.folder} cannot go on: recbole-dmf {state['version']} began it, and this is "
@@ -181,8 +184,13 @@ class RunTrainer(Trainer):
 
     def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
         if "learner" in self._state:
-            self._load_learner(self._state.pop("learner"), train_data)
-            set_random_states(self._state["random"])
+            try:
+                self._load_learner(self._state.pop("learner"), train_data)
+                set_random_states(self._state["random"])
+            except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+                raise CannotGoOn(
+                    f"{self.folder / RESUME} does not fit the model ({error}). Start a new run."
+                ) from error
         elif epoch_idx and time.perf_counter() >= self._next_write:
             self._write_state(epoch_idx, train_data)
         start = time.perf_counter()
