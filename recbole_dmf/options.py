@@ -232,7 +232,7 @@ def choice(config, name: str, choices: Iterable[str]) -> str:
     """
     value = config[name]
     if value not in choices:
-        raise UserError(f"{name} is {value!r}; choose one of {', '.join(choices)}.")
+        raise UserError(f"{name} is {_short(value)}; choose one of {', '.join(choices)}.")
     return value
 
 
@@ -246,5 +246,5 @@ def number(config, name: str, least: float, most: float = math.inf) -> float:
     good = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not good or not least <= value <= most or math.isinf(value):
         bound = f"of at least {least}" if most == math.inf else f"between {least} and {most}"
-        raise UserError(f"{name} is {value!r}; give a number {bound}.")
+        raise UserError(f"{name} is {_short(value)}; give a number {bound}.")
     return value

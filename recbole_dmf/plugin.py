@@ -482,11 +482,11 @@ def find_model(name: str) -> type:
         if not hasattr(found, "type"):  # a name such as __doc__ finds something else there
             raise AttributeError(name)
     except (ImportError, AttributeError, ValueError) as error:
-        near = difflib.get_close_matches(name, model_names(), n=1, cutoff=0.5)
+        near = difflib.get_close_matches(clip(name), model_names(), n=1, cutoff=0.5)
         lower = {known.lower(): known for known in model_names()}
         near = [lower[name.lower()]] if name.lower() in lower else near
         hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(model_names())}."
-        raise UserError(f"there is no model '{name}'{hint}") from error
+        raise UserError(f"there is no model '{clip(name)}'{hint}") from error
     if found.type not in RUNNABLE:
         raise UserError(
             f"{name} is a {found.type.name.lower()} model; recbole-dmf runs general recommenders "

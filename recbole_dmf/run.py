@@ -47,7 +47,7 @@ from recbole_dmf.files import atomic_path, make_folder, remove_temporary_files, 
 from recbole_dmf.literals import load_yaml
 from recbole_dmf.lock import is_held, locked
 from recbole_dmf.manifest import commit, device_name, file_hashes, versions
-from recbole_dmf.options import check_name, check_options
+from recbole_dmf.options import check_name, check_options, clip
 from recbole_dmf.training import parallel
 from recbole_dmf.training.trainer import (
     DMFTrainer,
@@ -258,8 +258,11 @@ def build_config(
         check_options(content, defaults, strict, source)
     try:
         config = Config(model=model, dataset=dataset, config_dict=options)
-    except (ValueError, TypeError, KeyError, NotImplementedError, RuntimeError) as error:
-        raise UserError(f"the options do not fit together: {error}") from error
+    except UserError:
+        raise
+    except Exception as error:  # RecBole checks little, and stumbles over what it cannot use
+        reason = clip(" ".join(str(error).split()), 500)
+        raise UserError(f"the options do not fit together: {reason}") from error
     if config["eval_args"]["split"] == {"LS": plugin.SPLIT}:
         _check_metrics(config)
     return config
@@ -275,7 +278,8 @@ def _check_metrics(config) -> None:
     known = [f"{m.lower()}@{k}" for m in config["metrics"] for k in config["topk"]]
     if str(config["valid_metric"]).lower() not in known:
         raise UserError(
-            f"valid_metric is {config['valid_metric']!r}, but the metrics are {', '.join(known)}."
+            f"valid_metric is {clip(repr(config['valid_metric']))}, but the metrics are "
+            f"{', '.join(known)}."
         )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from recbole_dmf.data.atomic import read_inter
 from recbole_dmf.data.split import Indices, Split, drop_duplicates
 from recbole_dmf.errors import UserError
+from recbole_dmf.options import clip
 
 
 def part_names(option: Any) -> list[str]:
@@ -22,9 +23,9 @@ def part_names(option: Any) -> list[str]:
     plain = all(isinstance(n, str) and n and not set(n) & set("/\\\0") for n in names)
     if not plain or len(set(names)) != len(names) or len(names) not in (2, 3):
         raise UserError(
-            f"benchmark_filename is {option!r}; give the middle of the files' names, for instance "
-            "[train, valid, test] for NAME.train.inter, NAME.valid.inter and NAME.test.inter, or "
-            "[train, test]."
+            f"benchmark_filename is {clip(repr(option))}; give the middle of the files' names, for "
+            "instance [train, valid, test] for NAME.train.inter, NAME.valid.inter and "
+            "NAME.test.inter, or [train, test]."
         )
     return list(names)
 

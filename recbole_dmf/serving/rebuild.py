@@ -117,6 +117,9 @@ def read_run(path: Path) -> dict[str, Any]:
             f"{path} lacks {', '.join(wrong)}, or has them of the wrong type: it is no run's "
             "checkpoint, or an older version's; name a run's folder, or train again."
         )
+    for name in ("USER_ID_FIELD", "ITEM_ID_FIELD"):
+        if not isinstance(content["settings"].get(name), str):
+            raise UserError(f"{path} is damaged: its setting {name} is no text; train again.")
     users, items, train = content["users"], content["items"], content["train"]
     good = all(isinstance(token, str) for token in (*users, *items))
     good = good and train.nnz > 0 and bool((np.isfinite(train.data) & (train.data > 0)).all())

@@ -124,7 +124,7 @@ def test_many_ties_are_worked_off_in_pieces(monkeypatch):
     np.testing.assert_array_equal(expected_gain(gains("ndcg", 10), n_unseen, above, tied), whole)
 
 
-@pytest.mark.parametrize("tied", [[2, 2, 2, 2, 2, 2, 2], [9, 0, 30, 3, 0, 0, 5, 1]])
+@pytest.mark.parametrize("tied", [[2] * 7, [9, 0, 30, 3, 0, 0, 5, 1], [11, 0, 4]])
 def test_pieces_hold_as_many_users_as_fit_and_at_least_one(monkeypatch, tied):
     """A piece has up to 12 points, or one user with more ties; sizes by plain counting."""
     sizes, size = [], 0

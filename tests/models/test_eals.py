@@ -188,9 +188,11 @@ def test_rows_without_interactions_keep_their_vectors():
 
 @pytest.mark.parametrize("w0", [0.0, 5.0])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_coordinate_that_does_not_matter_is_kept(w0, dtype):
+@pytest.mark.parametrize("tiny", [False, True])
+def test_coordinate_that_does_not_matter_is_kept(w0, dtype, tiny):
     R, U, V, s = random_problem(3, 8, 8, 3, 0.5, w0, 0.5)
-    V[:, 1] = 0.0  # without regularisation the step would be 0 / 0
+    # without regularisation the step would be 0 / 0, or next to it
+    V[:, 1] = np.sqrt(np.finfo(dtype).tiny) if tiny else 0.0
     new_U = update_users(R.astype(dtype), U.astype(dtype), V.astype(dtype), s, 0.0)
     np.testing.assert_array_equal(new_U[:, 1], U[:, 1].astype(dtype))
     assert np.isfinite(new_U).all()
