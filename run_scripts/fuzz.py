@@ -39,6 +39,7 @@ from recbole_dmf.data.init_dataset import property_file
 from recbole_dmf.data.mend import fix_folder
 from recbole_dmf.errors import UserError
 from recbole_dmf.experiments.plan import take_settings
+from recbole_dmf.files import make_folder, write_text
 from recbole_dmf.literals import load_yaml
 from recbole_dmf.manifest import versions
 from recbole_dmf.options import parse_command_line
@@ -368,8 +369,8 @@ def main() -> int:
                 "seconds": seconds,
                 "versions": versions(),
             }
-            file = given.out / f"fuzz-{target}.json"
-            file.write_text(json.dumps(about, indent=2) + "\n")
+            file = make_folder(given.out) / f"fuzz-{target}.json"
+            write_text(file, json.dumps(about, indent=2) + "\n")
     return 1 if bad else 0
 
 

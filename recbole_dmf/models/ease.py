@@ -34,6 +34,8 @@ class EASE(GeneralRecommender):
 
     input_type = InputType.POINTWISE
     type = ModelType.TRADITIONAL
+    weight: Tensor
+    diagonal: Tensor
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
@@ -43,9 +45,8 @@ class EASE(GeneralRecommender):
         self.matrix = interaction_matrix(user, item, None, (self.n_users, self.n_items))
         # X [n_users, m] and W [m, n_items] with scores X W, or M [n_users, n_users] and diag(P).
         n = min(self.n_users, self.n_items)
-        self.weight = np.zeros((n, n), np.float32)
-        self.diagonal = np.ones(self.n_items, np.float32)
-        self.other_parameter_name = ["weight", "diagonal"]
+        self.register_buffer("weight", torch.zeros(n, n))
+        self.register_buffer("diagonal", torch.ones(self.n_items))
         # RecBole's trainer wants an optimiser, and that wants a parameter.
         self.fake_loss = torch.nn.Parameter(torch.zeros(1))
 
@@ -59,14 +60,13 @@ class EASE(GeneralRecommender):
         x = self.matrix.astype(np.float64)
         inverse = _regularised_inverse(x if self.by_users else x.T.tocsr(), self.reg_weight)
         if self.by_users:
-            self.weight = inverse.astype(np.float32)
-            self.diagonal = (1.0 - self._explained(x, inverse)) / self.reg_weight
+            diagonal = (1.0 - self._explained(x, inverse)) / self.reg_weight
         else:
-            self.diagonal = np.diag(inverse).copy()
-            inverse /= -self.diagonal
+            diagonal = np.diag(inverse).copy()
+            inverse /= -diagonal
             np.fill_diagonal(inverse, 0.0)
-            self.weight = inverse.astype(np.float32)
-        self.diagonal = self.diagonal.astype(np.float32)
+        self.weight.copy_(torch.from_numpy(inverse))
+        self.diagonal.copy_(torch.from_numpy(diagonal))
         return 0.0
 
     @staticmethod
@@ -86,21 +86,22 @@ class EASE(GeneralRecommender):
 
     def _scores(self, user: NDArray) -> NDArray:
         """float32 [n, n_items]."""
-        rows = self.matrix[user]
+        rows, weight = self.matrix[user], self.weight.cpu().numpy()
         if not self.by_users:
-            return rows @ self.weight  # X B
-        return rows.toarray() - (self.matrix.T @ self.weight[user].T).T / self.diagonal
+            return rows @ weight  # X B
+        return rows.toarray() - (self.matrix.T @ weight[user].T).T / self.diagonal.cpu().numpy()
 
     def predict(self, interaction) -> Tensor:
         """Score of each pair of a batch, [batch]."""
         user, item = (interaction[field].cpu().numpy() for field in (self.USER_ID, self.ITEM_ID))
+        weight = self.weight.cpu().numpy()
         if self.by_users:
             columns = self.matrix.T.tocsr()[item]
             # scipy refuses to broadcast arrays that look into a tensor's memory
             own = np.asarray(self.matrix[user.copy(), item.copy()]).ravel()
-            z = np.asarray(columns.multiply(self.weight[user]).sum(axis=1)).ravel()
-            return self._tensor(own - z / self.diagonal[item])
-        product = self.matrix[user].multiply(self.weight[:, item].T)
+            z = np.asarray(columns.multiply(weight[user]).sum(axis=1)).ravel()
+            return self._tensor(own - z / self.diagonal.cpu().numpy()[item])
+        product = self.matrix[user].multiply(weight[:, item].T)
         return self._tensor(np.asarray(product.sum(axis=1)))
 
     def full_sort_predict(self, interaction) -> Tensor:

@@ -143,10 +143,13 @@ BAD = {
         "DMF's user tower|needs onnx",
     ),
     "not all in tensors": (
-        ["--checkpoint={EASE}", "--output={tmp}/out", "--formats=safetensors"],
-        "interaction_matrix, item_similarity|needs safetensors",
+        ["--checkpoint={ItemKNN}", "--output={tmp}/out", "--formats=safetensors"],
+        "ItemKNN keeps neighbours|needs safetensors",
     ),
 }
+
+
+BAD_MODELS = ("DMF-cosine", "ItemPop", "ItemKNN", "EASE", "BPR")
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -154,7 +157,7 @@ def test_bad_commands(case, folder_of, tmp_path, capsys):
     argv, message = BAD[case]
     (tmp_path / "file").write_text("")
     places = {"tmp": str(tmp_path)}
-    places |= {n: str(folder_of(n)) for n in ("DMF-cosine", "ItemPop", "EASE", "BPR")}
+    places |= {n: str(folder_of(n)) for n in BAD_MODELS}
     for name, place in places.items():
         argv = [word.replace(f"{{{name}}}", place) for word in argv]
     capsys.readouterr()
