@@ -33,7 +33,7 @@ wrote yourself, or had from somebody whose programs you would run.
   --help, -h            this text
 """
 # A name that means our model here, for the built-in one that RecBole trains under it.
-_BUILT_IN = {"DMF": "RecBoleDMF", "ItemKNN": "RecBoleItemKNN"}
+_BUILT_IN = {"DMF": "RecBoleDMF", "EASE": "RecBoleEASE", "ItemKNN": "RecBoleItemKNN"}
 _PROBED_USERS = 8
 
 
@@ -54,7 +54,8 @@ def import_checkpoint(path: Path, data_path: Path | None = None) -> dict[str, An
     if not isinstance(config, Config):
         raise UserError(f"{path} is no checkpoint of RecBole: its config is of another type.")
     name, dataset_name = config["model"], config["dataset"]
-    ours = set(plugin.read_properties("model", name)) <= set(config.final_config_dict)
+    own_options = {*plugin.read_properties("model", name), "split_seed"}
+    ours = own_options <= set(config.final_config_dict)
     name = name if ours else _BUILT_IN.get(name, name)
     folder = Path(config["data_path"])
     if data_path is not None:

@@ -62,14 +62,16 @@ def test_a_plain_checkpoint_scores_as_the_pickled_one(trained, tmp_path, capsys,
     assert torch.load(f"{output}/model.pt", weights_only=True)["model"] == model
 
 
-def test_built_in_dmf_is_not_taken_for_ours(trained, tmp_path, monkeypatch):
-    path = trained("RecBoleDMF")
+@pytest.mark.parametrize("model", ["DMF", "EASE", "ItemKNN"])
+def test_a_built_in_model_is_not_taken_for_ours(trained, tmp_path, model):
+    path = trained(f"RecBole{model}")
     saved = torch.load(path, weights_only=False)
-    saved["config"].final_config_dict["model"] = "DMF"  # as RecBole without us has it
+    saved["config"].final_config_dict["model"] = model  # as RecBole without us has it
+    del saved["config"].final_config_dict["split_seed"]
     torch.save(saved, path)
     argv = ["import-checkpoint", path, f"--output={tmp_path}/a", "--trust-checkpoint"]
     assert guarded(_dispatch, argv) == 0
-    assert Recommender.load(tmp_path / "a").content["model"] == "RecBoleDMF"
+    assert Recommender.load(tmp_path / "a").content["model"] == f"RecBole{model}"
 
 
 def test_pretrained_parameters_of_a_plain_checkpoint(trained, tmp_path):
