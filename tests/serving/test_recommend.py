@@ -458,7 +458,7 @@ def bad_checkpoints(content):
         "users are numbers": (damage(content, users=list(range(31))), "do not fit"),
         "unknown model": (damage(content, model="Nonsense"), "no model 'Nonsense'"),
         "another model": (damage(content, model="BPR"), "cannot be rebuilt"),
-        "no options": (damage(content, settings={}), "cannot be rebuilt|is None"),
+        "no options": (damage(content, settings={}), "USER_ID_FIELD is no text"),
         "huge layers": (
             damage(content, settings={**content["settings"], "user_layers": [10**15]}),
             "cannot be rebuilt|different widths",
