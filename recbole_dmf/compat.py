@@ -228,7 +228,7 @@ def no_stray_tensorboard() -> Undo:
 
 
 def optimizers_leave_the_compiler_alone() -> Undo:
-    """torch/_compile.py:39 imports torch._dynamo for the first optimizer: 2 s and 100 MB.
+    """torch/_compile.py:39 imports torch._dynamo for the first optimizer: 1.4 s and 70 MB.
 
     It only marks the optimizers' methods as not to be compiled, and nothing here is compiled.
     """
