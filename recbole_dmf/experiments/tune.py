@@ -48,6 +48,7 @@ from recbole_dmf.files import make_folder, write_text
 from recbole_dmf.lock import is_held, locked
 from recbole_dmf.options import parse_command_line
 from recbole_dmf.run import build_config, changes, replayable_settings, run_in
+from recbole_dmf.training.trainer import CHECKPOINT, remove_resume_files
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -271,8 +272,8 @@ def _try(search: _Search, trial: "Trial") -> None:
         trial.set_user_attr("seconds", result["seconds"]["total"])
         search.study.tell(trial, value)
         print(f"valid NDCG@10 {value:.4f}; best so far {search.study.best_value:.4f}", flush=True)
-    for name in ("model.pt", "model-before.pt", "resume.pt"):
-        (folder / name).unlink(missing_ok=True)  # a search may have hundreds of them
+    remove_resume_files(folder)
+    (folder / CHECKPOINT).unlink(missing_ok=True)  # a search may have hundreds of them
     shutil.rmtree(folder / "tensorboard", ignore_errors=True)
 
 
