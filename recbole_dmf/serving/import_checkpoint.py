@@ -5,11 +5,11 @@ from typing import Any
 
 import torch
 from recbole.config import Config
-from recbole.data.interaction import Interaction
 from recbole.utils import init_seed
 
 from recbole_dmf import compat, plugin
 from recbole_dmf.errors import UserError
+from recbole_dmf.evaluation.scores import all_scores
 from recbole_dmf.files import make_folder
 from recbole_dmf.literals import not_plain
 from recbole_dmf.options import nearest, parse_command_line
@@ -112,13 +112,7 @@ def _scores(model: Any, train) -> torch.Tensor:
     """Scores of all items for the first few users."""
     user = torch.arange(1, min(train.user_num, 1 + _PROBED_USERS))
     with torch.no_grad():
-        try:
-            score = model.full_sort_predict(Interaction({train.uid_field: user}))
-        except NotImplementedError:
-            item = torch.arange(train.item_num).repeat(len(user))
-            pairs = {train.uid_field: user.repeat_interleave(train.item_num), train.iid_field: item}
-            score = model.predict(Interaction(pairs))
-    return torch.as_tensor(score).view(len(user), -1)
+        return all_scores(model, user, train.item_num)
 
 
 def main_import_checkpoint(argv: list[str]) -> int:

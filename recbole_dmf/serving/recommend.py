@@ -13,17 +13,16 @@ import pandas as pd
 import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
-from recbole.data.interaction import Interaction
 from torch import Tensor
 
 from recbole_dmf.errors import UserError
+from recbole_dmf.evaluation.scores import all_scores
 from recbole_dmf.models.dmf import DMF, Tower, unit_vectors
 from recbole_dmf.options import nearest, parse_command_line
 from recbole_dmf.serving.output import check_output, print_table, write_table
 from recbole_dmf.serving.rebuild import read_run, rebuild
 
 _SCORES_PER_CHUNK = 4_000_000
-_PAIRS_PER_CHUNK = 262_144
 _PROBED_USERS = 8
 
 
@@ -170,11 +169,7 @@ class Recommender:
         """
         user = torch.from_numpy(number).to(self.device)
         with torch.no_grad():
-            try:
-                score = self.model.full_sort_predict(Interaction({self.model.USER_ID: user}))
-            except NotImplementedError:
-                score = self._score_pairs(user)
-        score = score.to(self.device).view(len(user), len(self.items))
+            score = all_scores(self.model, user, len(self.items)).to(self.device)
         if not torch.isfinite(score).all():
             raise UserError(
                 f"{self.content['model']} scores some items NaN or infinite; its training went "
@@ -207,17 +202,6 @@ class Recommender:
             f"{self.content['model']} has no vectors whose inner product is its score; use DMF, "
             "LFM, EALS or BPR for this."
         )
-
-    def _score_pairs(self, user: Tensor) -> Tensor:
-        item = torch.arange(len(self.items), device=self.device)
-        rows = []
-        for part in user.split(max(1, _PAIRS_PER_CHUNK // len(item))):
-            pairs = {
-                self.model.USER_ID: part.repeat_interleave(len(item)),
-                self.model.ITEM_ID: item.repeat(len(part)),
-            }
-            rows.append(self.model.predict(Interaction(pairs)).view(len(part), -1))
-        return torch.cat(rows)
 
     def _dmf(self) -> DMF:
         if not isinstance(self.model, DMF):

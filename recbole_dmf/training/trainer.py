@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from recbole.data.interaction import Interaction
 from recbole.trainer import Trainer
 from recbole.utils import ModelType
 from tqdm import tqdm
@@ -23,6 +22,7 @@ from recbole_dmf.data.negatives import NegativeSampler
 from recbole_dmf.errors import DEAD, NOT_FINITE, CannotGoOn, UserError
 from recbole_dmf.evaluation.evaluate import Counts, Phase, summarise
 from recbole_dmf.evaluation.metrics import READINGS
+from recbole_dmf.evaluation.scores import all_scores
 from recbole_dmf.files import atomic_path
 from recbole_dmf.training import parallel
 from recbole_dmf.training.checkpoint import load_checkpoint, save_checkpoint
@@ -290,26 +290,7 @@ class RunTrainer(Trainer):
         return phase.count(lambda user: self._score_all(user, phase.n_items))
 
     def _score_all(self, user: torch.Tensor, n_items: int) -> torch.Tensor:
-        interaction = Interaction({self.config["USER_ID_FIELD"]: user})
-        try:
-            return self.model.full_sort_predict(interaction).view(len(user), n_items)
-        except NotImplementedError:
-            return self._score_pairs(user, n_items)
-
-    def _score_pairs(self, user: torch.Tensor, n_items: int) -> torch.Tensor:
-        """Scores of all items for models that only score pairs."""
-        item = torch.arange(n_items, device=user.device)
-        size = max(1, 262_144 // n_items)
-        rows = []
-        for part in user.split(size):
-            pairs = Interaction(
-                {
-                    self.config["USER_ID_FIELD"]: part.repeat_interleave(n_items),
-                    self.config["ITEM_ID_FIELD"]: item.repeat(len(part)),
-                }
-            )
-            rows.append(self.model.predict(pairs).view(len(part), n_items))
-        return torch.cat(rows)
+        return all_scores(self.model, user, n_items)
 
     def _valid_epoch(self, valid_data, show_progress=False):
         start = time.perf_counter()

@@ -1,0 +1,36 @@
+"""A RecBole model's scores of all items."""
+
+from typing import Any
+
+import torch
+from recbole.data.interaction import Interaction
+from torch import Tensor
+
+_PAIRS_PER_CHUNK = 262_144
+
+
+def all_scores(model: Any, user: Tensor, n_items: int) -> Tensor:
+    """Scores of every item for each user, [n, n_items], by pairs where the model has no other way.
+
+    Args:
+        model: a RecBole general recommender.
+        user: int64 [n], on the model's device.
+        n_items: with RecBole's padding item.
+    """
+    try:
+        score = model.full_sort_predict(Interaction({model.USER_ID: user}))
+        return torch.as_tensor(score).view(len(user), n_items)
+    except NotImplementedError:
+        return _by_pairs(model, user, n_items)
+
+
+def _by_pairs(model: Any, user: Tensor, n_items: int) -> Tensor:
+    item = torch.arange(n_items, device=user.device)
+    rows = []
+    for part in user.split(max(1, _PAIRS_PER_CHUNK // n_items)):
+        pairs = {
+            model.USER_ID: part.repeat_interleave(n_items),
+            model.ITEM_ID: item.repeat(len(part)),
+        }
+        rows.append(model.predict(Interaction(pairs)).view(len(part), n_items))
+    return torch.cat(rows)
