@@ -39,6 +39,7 @@ from recbole_dmf.data.benchmark_files import (
     read_candidates,
     split_parts,
 )
+from recbole_dmf.data.history import N_EARLIER, count_earlier
 from recbole_dmf.data.interactions import interaction_matrix
 from recbole_dmf.data.negatives import NegativeSampler
 from recbole_dmf.data.split import Split, drop_duplicates, leave_one_out
@@ -201,6 +202,11 @@ class LeaveOneOutDataset(RecBoleDataset):
     def build(self):
         parts = self.benchmark_filename_list
         if not self.uses_our_split:
+            if self.config["recent_items"]:
+                raise UserError(
+                    f"recent_items needs the order of time that our split gives; leave it at 0, or "
+                    f"eval_args.split at LS: {SPLIT}."
+                )
             if parts and len(parts) != 3:
                 raise UserError(
                     "RecBole's own evaluation needs three parts in benchmark_filename; add one, or "
@@ -210,6 +216,11 @@ class LeaveOneOutDataset(RecBoleDataset):
         if len(self.inter_feat) == 0:
             raise UserError("no interactions are left after filtering; loosen the filters.")
         self.split = self._split_of_parts(parts) if parts else self._leave_one_out()
+        if self.config["recent_items"]:
+            user = self.inter_feat[self.uid_field].to_numpy()
+            n_earlier = count_earlier(user, self._time(), self.split.train)
+            self.inter_feat = self.inter_feat.assign(**{N_EARLIER: n_earlier})
+            self.set_field_property(N_EARLIER, FeatureType.TOKEN, FeatureSource.INTERACTION, 1)
         self._change_feat_format()
         parts = (self.split.train, self.split.valid, self.split.test)
         return [self.copy(self.inter_feat[torch.from_numpy(rows)]) for rows in parts]

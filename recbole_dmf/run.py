@@ -25,6 +25,7 @@ from tabulate import tabulate
 
 from recbole_dmf import plugin
 from recbole_dmf.data.fingerprint import fingerprint
+from recbole_dmf.data.history import N_EARLIER
 from recbole_dmf.data.interactions import interaction_matrix
 from recbole_dmf.data.negatives import NegativeSampler
 from recbole_dmf.errors import (
@@ -372,7 +373,11 @@ def prepare(config, dataset) -> Prepared:
             ranked = draw_candidates(seen, user[keep], target[keep], generator, n_candidates)
         else:
             ranked = candidates_from(user[keep], target[keep], ready[keep])
-        phases[name] = Phase(ranked, seen, config["device"])
+        n_earlier = None
+        if N_EARLIER in parts[name].inter_feat:
+            n_earlier = np.zeros(dataset.user_num, np.int64)
+            n_earlier[user] = parts[name].inter_feat[N_EARLIER].numpy()
+        phases[name] = Phase(ranked, seen, config["device"], n_earlier)
         if ranked.items.shape[1] != N_CANDIDATES:
             logger.info(
                 f"{name}: the target is ranked among {ranked.items.shape[1]} candidates, in the "
@@ -397,6 +402,8 @@ def prepare(config, dataset) -> Prepared:
     columns = [column for part in pairs.values() for column in part]
     if config["RATING_FIELD"] in parts["train"].inter_feat:
         columns.append(parts["train"].inter_feat[config["RATING_FIELD"]].numpy())
+    if N_EARLIER in parts["train"].inter_feat:
+        columns.append(parts["train"].inter_feat[N_EARLIER].numpy())
     sha256 = fingerprint([dataset.field2id_token[field] for field in (uid, iid)], columns)
     return Prepared(parts["train"], sampler, phases, counts, sha256)
 

@@ -144,8 +144,12 @@ class SparseInput:
         """
         if ids is None:
             return _SparseMatmul.apply(weight, self.rows, self.transposed)
-        rows = self.rows.take(ids)
-        return _SparseMatmul.apply(weight, rows, rows.transposed())
+        return sparse_product(self.rows.take(ids), weight)
+
+
+def sparse_product(rows: Rows, weight: torch.Tensor) -> torch.Tensor:
+    """rows @ weight, [n, width], differentiable in `weight`, [n_columns, width]."""
+    return _SparseMatmul.apply(weight, rows, rows.transposed())
 
 
 def distinct(ids: torch.Tensor, n_rows: int) -> tuple[torch.Tensor | None, torch.Tensor | None]:

@@ -43,15 +43,23 @@ class Phase:
         candidates: of the phase.
         seen: CSR [n_users, n_items], non-zero at all interactions; the same for every phase.
         device: of the scores.
+        n_earlier: int64 [n_users], see `data.history`, of each user's target; or None.
     """
 
-    def __init__(self, candidates: Candidates, seen: sp.csr_matrix, device: torch.device | str):
+    def __init__(
+        self,
+        candidates: Candidates,
+        seen: sp.csr_matrix,
+        device: torch.device | str,
+        n_earlier: NDArray[np.int64] | None = None,
+    ):
         self.candidates = candidates
         self.n_items = seen.shape[1]
         self.device = torch.device(device)
         rows = seen[candidates.user]
         self.n_unseen = self.n_items - 1 - np.diff(rows.indptr).astype(np.int64)
         self.n_candidates = (candidates.items >= 0).sum(axis=1)
+        self.n_earlier = None if n_earlier is None else torch.from_numpy(n_earlier).to(self.device)
         size = max(1, _SCORES_PER_BATCH // self.n_items)
         self._batches = []
         for start in range(0, len(candidates.user), size):

@@ -8,6 +8,7 @@ from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import InputType
 from torch import Tensor, nn
 
+from recbole_dmf.data.history import N_EARLIER, History
 from recbole_dmf.data.interactions import (
     MATRICES,
     Rows,
@@ -15,6 +16,7 @@ from recbole_dmf.data.interactions import (
     distinct,
     interaction_matrix,
     pair_products,
+    sparse_product,
 )
 from recbole_dmf.errors import UserError
 from recbole_dmf.models.losses import (
@@ -36,6 +38,16 @@ SIMILARITIES = ("cosine", "scaled_cosine", "dot")
 INITS = ("normal", "xavier")
 NORM_EPSILON = 1e-12
 SCALE_START, OFFSET_START = 10.0, -5.0
+
+
+def initialise(parameter: nn.Parameter, init: str) -> None:
+    """Draw a parameter's start, as `init` of the options says."""
+    if init == "normal":
+        nn.init.normal_(parameter, 0.0, 0.01)  # Sec. 4.1
+    elif parameter.dim() > 1:
+        nn.init.xavier_uniform_(parameter)
+    else:
+        nn.init.zeros_(parameter)
 
 
 class Tower(nn.Module):
@@ -68,12 +80,7 @@ class Tower(nn.Module):
         self.register_parameter("bias", bias)
         self.hidden = nn.ModuleList(nn.Linear(n_in, n_out) for n_in, n_out in pairwise(layers))
         for parameter in self.parameters():
-            if init == "normal":
-                nn.init.normal_(parameter, 0.0, 0.01)  # Sec. 4.1
-            elif parameter.dim() > 1:
-                nn.init.xavier_uniform_(parameter)
-            else:
-                nn.init.zeros_(parameter)
+            initialise(parameter, init)
 
     def first_layer(self, rows: SparseInput, ids: Tensor | None = None) -> Tensor:
         """l_1 = W_1 x for the inputs `ids`, [n, layers[0]]."""
@@ -194,7 +201,10 @@ class TwoTowerModel(GeneralRecommender):
         """Mean loss of one of RecBole's point-wise batches, shape []."""
         label = interaction[self.LABEL]
         rating = interaction[self.RATING] if self.RATING in interaction.columns else label
-        return self.loss(interaction[self.USER_ID], interaction[self.ITEM_ID], rating, label)
+        pairs = interaction[self.USER_ID], interaction[self.ITEM_ID], rating, label
+        if N_EARLIER in interaction:
+            return self.loss(*pairs, interaction[N_EARLIER])
+        return self.loss(*pairs)
 
     def vectors(self) -> tuple[Tensor, Tensor]:
         """Normalised vectors of all users and all items, encoded once until training goes on.
@@ -207,15 +217,18 @@ class TwoTowerModel(GeneralRecommender):
                 self._vectors = self.encode_users(), self.encode_items()
         return self._vectors
 
+    def user_vectors(self, interaction) -> Tensor:
+        """Normalised vectors of the users of a batch, [batch, factors]."""
+        return self.vectors()[0][interaction[self.USER_ID]]
+
     def predict(self, interaction) -> Tensor:
         """Similarity of each pair of a batch, shape [batch]."""
-        p, q = self.vectors()
-        return (p[interaction[self.USER_ID]] * q[interaction[self.ITEM_ID]]).sum(dim=-1)  # Eq. (8)
+        q = self.vectors()[1][interaction[self.ITEM_ID]]
+        return (self.user_vectors(interaction) * q).sum(dim=-1)  # Eq. (8)
 
     def full_sort_predict(self, interaction) -> Tensor:
         """Similarity of each user of a batch with every item, shape [batch * n_items]."""
-        p, q = self.vectors()
-        return (p[interaction[self.USER_ID]] @ q.T).view(-1)  # Eq. (8)
+        return (self.user_vectors(interaction) @ self.vectors()[1].T).view(-1)  # Eq. (8)
 
 
 class DMF(TwoTowerModel):
@@ -261,15 +274,45 @@ class DMF(TwoTowerModel):
         self.user_tower = Tower(self.n_items, user_layers, *rest)
         self.item_tower = Tower(self.n_users, item_layers, *rest)
 
+        self.recent_items, self.recent_decay = config["recent_items"] or 0, config["recent_decay"]
+        if self.recent_items:
+            self._read_history(config, feat)
+
+    def _read_history(self, config, feat) -> None:
+        """Sec. 5: auxiliary data. The latest items before an interaction are an input beside Y."""
+        if self.recent_items < 0:
+            raise UserError(
+                f"recent_items is {self.recent_items}; give 0 (none) or a number of items."
+            )
+        if not 0 < self.recent_decay <= 1:
+            raise UserError(f"recent_decay is {self.recent_decay}; give a number above 0, up to 1.")
+        self.recent_weight = nn.Parameter(torch.empty_like(self.user_tower.weight))
+        initialise(self.recent_weight, config["init"])
+        self.other_parameter_name = ["history_start", "history_item"]  # of a checkpoint
+        self.history_start = self.history_item = None
+        if N_EARLIER in feat.columns:
+            columns = (feat[name] for name in (self.USER_ID, self.ITEM_ID, N_EARLIER))
+            history = History.of(
+                *(column.to(self.device) for column in columns), (self.n_users, self.n_items)
+            )
+            self.history_start, self.history_item = history.start, history.item
+
     def double(self):
         """The same model in float64, inputs included."""
         for rows in (self.input_of_users.rows, self.input_of_items.rows):
             rows.value = rows.value.double()
         return super().double()
 
-    def encode_users(self, user: Tensor | None = None) -> Tensor:
-        """p_i of users (all if None), normalised, [n, factors]. Eq. (7)."""
+    def encode_users(self, user: Tensor | None = None, n_earlier: Tensor | None = None) -> Tensor:
+        """p_i of users (all if None), normalised, [n, factors]. Eq. (7).
+
+        Args:
+            user: int64 [n].
+            n_earlier: int64 [n], how many of the user's items are known by then; None: all.
+        """
         l_1 = self.user_tower.first_layer(self.input_of_users, user)
+        if self.recent_items:
+            l_1 = l_1 + self.recent_layer(user, n_earlier)
         return self.normalise(self.user_tower.upper_layers(l_1))
 
     def encode_items(self, item: Tensor | None = None) -> Tensor:
@@ -277,32 +320,51 @@ class DMF(TwoTowerModel):
         l_1 = self.item_tower.first_layer(self.input_of_items, item)
         return self.normalise(self.item_tower.upper_layers(l_1))
 
-    def _side(
-        self, tower: Tower, rows: SparseInput, ids, target, value
+    def user_vectors(self, interaction) -> Tensor:
+        """Normalised vectors of a batch's users, at the time that it names, [batch, factors]."""
+        if not self.recent_items or N_EARLIER not in interaction:
+            return super().user_vectors(interaction)
+        with torch.no_grad():
+            return self.encode_users(interaction[self.USER_ID], interaction[N_EARLIER])
+
+    def recent_layer(self, user: Tensor | None, n_earlier: Tensor | None) -> Tensor:
+        """What the latest items add to l_1, [n, user_layers[0]]; arguments as `encode_users`."""
+        history = History(self.history_start, self.history_item, self.n_items)
+        rows = history.latest(user, n_earlier, self.recent_items, self.recent_decay)
+        rows.value = rows.value.to(self.recent_weight.dtype)
+        return sparse_product(rows, self.recent_weight)
+
+    def _vectors_of(
+        self, tower: Tower, l_1: Tensor, place: Tensor | None, target: Tensor, value: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         """Normalised vectors for a batch; where `value` is not 0, without the entry `target`.
 
         A repeated input goes through the tower once, each masked pair once more.
 
         Args:
-            ids, target, value: [batch].
+            l_1: [n, width], of the inputs.
+            place: int64 [batch], each entry's input; None: its own.
+            target, value: [batch].
 
         Returns:
-            [n, factors], and int64 [batch] the place of each entry of the batch among them, None
-            where it is its own.
+            [n + masked, factors], and the places among them.
         """
-        encoded, place = distinct(ids, len(rows.rows))
-        l_1 = tower.first_layer(rows, encoded)
         if value is not None:
             masked = value.nonzero().squeeze(1)
-            place = torch.arange(len(l_1), device=ids.device) if place is None else place.clone()
+            place = torch.arange(len(l_1), device=l_1.device) if place is None else place.clone()
             base = l_1.index_select(0, place[masked])
             corrected = tower.without_target(base, target[masked], value[masked])
-            place[masked] = torch.arange(len(l_1), len(l_1) + len(masked), device=ids.device)
+            place[masked] = torch.arange(len(l_1), len(l_1) + len(masked), device=l_1.device)
             l_1 = torch.cat([l_1, corrected])
         return self.normalise(tower.upper_layers(l_1)), place
 
-    def forward(self, user: Tensor, item: Tensor, value: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        user: Tensor,
+        item: Tensor,
+        value: Tensor | None = None,
+        n_earlier: Tensor | None = None,
+    ) -> Tensor:
         """Similarity of pairs, [k * n]: the cosine of Eq. (8), or the inner product for `dot`.
 
         Args:
@@ -310,14 +372,31 @@ class DMF(TwoTowerModel):
             item: int64 [k * n].
             value: float [k * n], the pairs' entries of Y (0 for negatives), which
                 `target_masking` takes out of the input; None: nothing is taken out.
+            n_earlier: int64 [n], as in `encode_users`.
         """
+        encoded, p_of = distinct(user, self.n_users)
+        l_1 = self.user_tower.first_layer(self.input_of_users, encoded)
+        if self.recent_items:  # an input of its own for each moment
+            l_1 = l_1 if p_of is None else l_1.index_select(0, p_of)
+            l_1, p_of = l_1 + self.recent_layer(user, n_earlier), None
         if value is not None:
-            user = user.repeat(len(item) // len(user))
-        p, p_of = self._side(self.user_tower, self.input_of_users, user, item, value)
-        q, q_of = self._side(self.item_tower, self.input_of_items, item, user, value)
+            p_of = torch.arange(len(user), device=user.device) if p_of is None else p_of
+            repeats = len(item) // len(user)
+            p_of, user = p_of.repeat(repeats), user.repeat(repeats)
+        p, p_of = self._vectors_of(self.user_tower, l_1, p_of, item, value)
+        encoded, q_of = distinct(item, self.n_items)
+        l_1 = self.item_tower.first_layer(self.input_of_items, encoded)
+        q, q_of = self._vectors_of(self.item_tower, l_1, q_of, user, value)
         return pair_products(p, q, p_of, q_of)  # Eq. (8)
 
-    def loss(self, user: Tensor, item: Tensor, rating: Tensor, label: Tensor) -> Tensor:
+    def loss(
+        self,
+        user: Tensor,
+        item: Tensor,
+        rating: Tensor,
+        label: Tensor,
+        n_earlier: Tensor | None = None,
+    ) -> Tensor:
         """Mean loss of a batch of training instances (lines 10-12 of Algorithm 1).
 
         Args:
@@ -327,10 +406,11 @@ class DMF(TwoTowerModel):
             label: float [batch], 1 for positives, 0 for negatives. For `bpr` the positives come
                 first and negative k of positive n stands at n + (k + 1) * n_positives, as in
                 RecBole's point-wise batches.
+            n_earlier: int64 as `user`, as in `encode_users`.
         """
         rating = rating * label
         value = rating if self.uses_ratings else label
-        similarity = self(user, item, value if self.target_masking else None)
+        similarity = self(user, item, value if self.target_masking else None, n_earlier)
         return self.pair_loss(similarity, rating, label)
 
 

@@ -17,6 +17,7 @@ from recbole.utils import ModelType
 from tqdm import tqdm
 
 from recbole_dmf import __version__
+from recbole_dmf.data.history import N_EARLIER
 from recbole_dmf.data.interactions import interaction_matrix
 from recbole_dmf.data.negatives import NegativeSampler
 from recbole_dmf.errors import DEAD, NOT_FINITE, CannotGoOn, UserError
@@ -287,10 +288,17 @@ class RunTrainer(Trainer):
     def count(self, phase: Phase) -> Counts:
         """Rank the targets of a phase with the model as it is now."""
         self.model.eval()
-        return phase.count(lambda user: self._score_all(user, phase.n_items))
+        n_earlier = phase.n_earlier
+        return phase.count(
+            lambda user: self._score_all(
+                user, phase.n_items, None if n_earlier is None else n_earlier[user]
+            )
+        )
 
-    def _score_all(self, user: torch.Tensor, n_items: int) -> torch.Tensor:
-        return all_scores(self.model, user, n_items)
+    def _score_all(
+        self, user: torch.Tensor, n_items: int, n_earlier: torch.Tensor | None
+    ) -> torch.Tensor:
+        return all_scores(self.model, user, n_items, n_earlier)
 
     def _valid_epoch(self, valid_data, show_progress=False):
         start = time.perf_counter()
@@ -453,6 +461,7 @@ class DMFTrainer(Trainer):
         rated = self.model.RATING in feat.columns
         rating = feat[self.model.RATING] if rated else torch.ones(len(feat))
         self._rating = rating.to(device)
+        self._n_earlier = feat[N_EARLIER].to(device) if N_EARLIER in feat.columns else None
         args = self.config["train_neg_sample_args"]
         if args["sample_num"] == "none" or int(args["sample_num"]) < 1:
             raise UserError(
@@ -516,6 +525,7 @@ class DMFTrainer(Trainer):
                 item.view(-1),
                 self._rating[share].repeat(1 + self._num),
                 label.view(-1),
+                *(() if self._n_earlier is None else (self._n_earlier[share],)),
             )
             (loss * (len(share) / len(positives))).backward()  # Alg. 1, line 13
             total = loss.detach() * len(share)
