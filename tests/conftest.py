@@ -49,6 +49,18 @@ def random_rows(n_users=30, n_items=150, per_user=12, seed=0):
     return rows
 
 
+def history_of(recommender, number):
+    """A known user's training ratings by item id, the oldest first."""
+    row = recommender.train[number]
+    rating = dict(zip(row.indices.tolist(), row.data.astype(float), strict=True))
+    items = list(rating)
+    if recommender.content["settings"].get("recent_items"):
+        start, item = recommender.model.history_start, recommender.model.history_item
+        items = item[start[number] : start[number + 1]].tolist()
+        assert sorted(items) == list(rating)
+    return {recommender.items[item]: rating[item] for item in items}
+
+
 @pytest.fixture
 def tiny(tmp_path):
     """Data path with the data set `tiny`: 30 users, up to 150 items, 12 ratings each."""

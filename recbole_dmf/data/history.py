@@ -55,16 +55,17 @@ class History:
         self.start, self.item, self.n_items = start, item, n_items
 
     @classmethod
-    def of(cls, user: Tensor, item: Tensor, n_earlier: Tensor, shape: tuple[int, int]) -> "History":
-        """From the training interactions, int64 [n] each; shape is (n_users, n_items)."""
-        known = n_earlier != UNKNOWN
+    def of(
+        cls, user: Tensor, item: Tensor, n_earlier: Tensor, n_users: int, n_items: int
+    ) -> "History":
+        """From the training interactions, int64 [n] each; an empty one where n_earlier is empty."""
+        known = (n_earlier != UNKNOWN).nonzero().squeeze(1)
         user, item, n_earlier = user[known], item[known], n_earlier[known]
-        count = torch.bincount(user, minlength=shape[0])
-        start = torch.zeros(shape[0] + 1, dtype=torch.int32, device=user.device)
-        torch.cumsum(count, 0, dtype=torch.int32, out=start[1:])
+        start = torch.zeros(n_users + 1, dtype=torch.int32, device=user.device)
+        torch.cumsum(user.bincount(minlength=n_users), 0, dtype=torch.int32, out=start[1:])
         items = torch.empty(len(user), dtype=torch.int32, device=user.device)
         items[start[user] + n_earlier] = item.int()
-        return cls(start, items, shape[1])
+        return cls(start, items, n_items)
 
     def latest(
         self, user: Tensor | None, n_earlier: Tensor | None, n_latest: int, decay: float

@@ -282,20 +282,18 @@ class DMF(TwoTowerModel):
         """Sec. 5: auxiliary data. The latest items before an interaction are an input beside Y."""
         if self.recent_items < 0:
             raise UserError(
-                f"recent_items is {self.recent_items}; give 0 (none) or a number of items."
+                f"recent_items is {self.recent_items}; give a number of items, or 0 for none."
             )
         if not 0 < self.recent_decay <= 1:
-            raise UserError(f"recent_decay is {self.recent_decay}; give a number above 0, up to 1.")
+            raise UserError(f"recent_decay is {self.recent_decay}; it must lie in (0, 1].")
         self.recent_weight = nn.Parameter(torch.empty_like(self.user_tower.weight))
         initialise(self.recent_weight, config["init"])
-        self.other_parameter_name = ["history_start", "history_item"]  # of a checkpoint
-        self.history_start = self.history_item = None
-        if N_EARLIER in feat.columns:
-            columns = (feat[name] for name in (self.USER_ID, self.ITEM_ID, N_EARLIER))
-            history = History.of(
-                *(column.to(self.device) for column in columns), (self.n_users, self.n_items)
-            )
-            self.history_start, self.history_item = history.start, history.item
+        user, item = feat[self.USER_ID], feat[self.ITEM_ID]
+        n_earlier = feat[N_EARLIER] if N_EARLIER in feat.columns else user.new_empty(0)
+        history = History.of(user, item, n_earlier, self.n_users, self.n_items)
+        self.history_start = history.start.to(self.device)
+        self.history_item = history.item.to(self.device)
+        self.other_parameter_name = ["history_start", "history_item"]  # kept in checkpoints
 
     def double(self):
         """The same model in float64, inputs included."""
@@ -312,7 +310,7 @@ class DMF(TwoTowerModel):
         """
         l_1 = self.user_tower.first_layer(self.input_of_users, user)
         if self.recent_items:
-            l_1 = l_1 + self.recent_layer(user, n_earlier)
+            l_1 = l_1 + sparse_product(self.latest(user, n_earlier), self.recent_weight)
         return self.normalise(self.user_tower.upper_layers(l_1))
 
     def encode_items(self, item: Tensor | None = None) -> Tensor:
@@ -327,12 +325,23 @@ class DMF(TwoTowerModel):
         with torch.no_grad():
             return self.encode_users(interaction[self.USER_ID], interaction[N_EARLIER])
 
-    def recent_layer(self, user: Tensor | None, n_earlier: Tensor | None) -> Tensor:
-        """What the latest items add to l_1, [n, user_layers[0]]; arguments as `encode_users`."""
-        history = History(self.history_start, self.history_item, self.n_items)
+    def latest(
+        self,
+        user: Tensor | None = None,
+        n_earlier: Tensor | None = None,
+        history: History | None = None,
+    ) -> Rows:
+        """The input rows of the latest items, [n, n_items].
+
+        Args:
+            user, n_earlier: as in `encode_users`.
+            history: of other users than those of the training; None: of these.
+        """
+        if history is None:
+            history = History(self.history_start, self.history_item, self.n_items)
         rows = history.latest(user, n_earlier, self.recent_items, self.recent_decay)
         rows.value = rows.value.to(self.recent_weight.dtype)
-        return sparse_product(rows, self.recent_weight)
+        return rows
 
     def _vectors_of(
         self, tower: Tower, l_1: Tensor, place: Tensor | None, target: Tensor, value: Tensor | None
@@ -378,7 +387,8 @@ class DMF(TwoTowerModel):
         l_1 = self.user_tower.first_layer(self.input_of_users, encoded)
         if self.recent_items:  # an input of its own for each moment
             l_1 = l_1 if p_of is None else l_1.index_select(0, p_of)
-            l_1, p_of = l_1 + self.recent_layer(user, n_earlier), None
+            recent = sparse_product(self.latest(user, n_earlier), self.recent_weight)
+            l_1, p_of = l_1 + recent, None
         if value is not None:
             p_of = torch.arange(len(user), device=user.device) if p_of is None else p_of
             repeats = len(item) // len(user)

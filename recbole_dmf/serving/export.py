@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
@@ -87,7 +88,9 @@ def onnx(recommender: Recommender) -> bytes:
 
     Inputs: `items` int64 [batch, length], rows of item_ids of `npz`, and `ratings` float32
     [batch, length]; shorter rows are filled up with rating 0 (and any item). Output: `vector`
-    float32 [batch, f], as user_vectors of `npz`.
+    float32 [batch, f], as user_vectors of `npz`. A model with `recent_items` has two more inputs:
+    `latest` int64 [batch, n], the rows of the latest items, and `weight` float32 [batch, n], 1 for
+    the last item, `recent_decay` for the one before it and so on.
 
     The graph is built node by node, so it does not depend on which exporter torch has.
 
@@ -114,8 +117,7 @@ def onnx(recommender: Recommender) -> bytes:
     content = model.SerializeToString()
     session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
     users = np.arange(1, min(len(recommender.users), 1 + _CHECKED_USERS))
-    items, ratings = _padded(recommender, users)
-    found = session.run(["vector"], {"items": items, "ratings": ratings})[0]
+    found = session.run(["vector"], _known_users(recommender, users))[0]
     expected = _vectors(recommender)[0][users - 1]
     difference = float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
     if not difference <= TOLERANCE:
@@ -173,16 +175,27 @@ def _package(module: str, extra: str):
         ) from error
 
 
-def _padded(recommender: Recommender, users: NDArray) -> tuple[NDArray, NDArray]:
-    """Inputs of the ONNX graph for known users."""
-    rows = recommender.train[users]
+def _padded(rows: sp.csr_matrix) -> tuple[NDArray, NDArray]:
+    """Columns (from 0) and values of each row, filled up with value 0."""
     length = np.diff(rows.indptr)
-    row = np.repeat(np.arange(len(users)), length)
+    row = np.repeat(np.arange(rows.shape[0]), length)
     place = np.arange(rows.nnz) - rows.indptr[row]
-    items = np.zeros((len(users), max(1, length.max())), np.int64)
-    ratings = np.zeros(items.shape, np.float32)
-    items[row, place], ratings[row, place] = rows.indices - 1, rows.data
-    return items, ratings
+    items = np.zeros((rows.shape[0], max(1, length.max())), np.int64)
+    values = np.zeros(items.shape, np.float32)
+    items[row, place], values[row, place] = rows.indices - 1, rows.data
+    return items, values
+
+
+def _known_users(recommender: Recommender, users: NDArray) -> dict[str, NDArray]:
+    """Inputs of the ONNX graph."""
+    items, ratings = _padded(recommender.train[users])
+    inputs = {"items": items, "ratings": ratings}
+    if recommender.model.recent_items:
+        rows = recommender.model.latest(torch.from_numpy(users))
+        arrays = (tensor.cpu().numpy() for tensor in (rows.value, rows.column, rows.start))
+        shape = (len(users), rows.n_columns)
+        inputs["latest"], inputs["weight"] = _padded(sp.csr_matrix(tuple(arrays), shape))
+    return inputs
 
 
 def _user_tower(model: DMF, library: Any):
@@ -207,10 +220,20 @@ def _user_tower(model: DMF, library: Any):
     if not model.uses_ratings:
         positive = node("Greater", ["ratings", constant("zero", np.array(0, np.float32))], "rated")
         value = node("Cast", [positive], "ones", to=kinds.FLOAT)  # Eq. (1)
-    rows = node("Gather", [parameter("weight", tower.weight[1:]), "items"], "rows")
-    column = node("Unsqueeze", [value, constant("last", np.array([2]))], "column")
-    weighted = node("Mul", [rows, column], "weighted")
-    h = node("ReduceSum", [weighted, constant("length", np.array([1]))], "l_1", keepdims=0)
+    last, length = constant("last", np.array([2])), constant("length", np.array([1]))
+
+    def weighted_sum(weight: torch.Tensor, items: str, value: str) -> str:
+        rows = node("Gather", [parameter(f"weight_of_{items}", weight[1:]), items], f"rows_{items}")
+        column = node("Unsqueeze", [value, last], f"column_{items}")
+        weighted = node("Mul", [rows, column], f"weighted_{items}")
+        return node("ReduceSum", [weighted, length], f"sum_{items}", keepdims=0)
+
+    h = weighted_sum(tower.weight, "items", value)
+    if model.recent_items:
+        recent = weighted_sum(model.recent_weight, "latest", "weight")
+        h = node("Add", [h, recent], "l_1")
+    if tower.bias is not None:
+        h = node("Add", [h, parameter("bias", tower.bias)], "l_1_with_bias")
     activations = [tower.first_activation]
     activations += [torch.relu] * (len(tower.hidden) - 1)
     activations += [tower.output_activation] * bool(len(tower.hidden))
@@ -228,14 +251,13 @@ def _user_tower(model: DMF, library: Any):
         epsilon = constant("epsilon", np.array(NORM_EPSILON, np.float32))
         node("Div", [h, node("Max", [norm, epsilon], "length_of_h")], "vector")  # Eq. (8)
     factors = tower.hidden[-1].out_features if len(tower.hidden) else tower.weight.shape[1]
-    shape = ["batch", "length"]
+    inputs = [("items", kinds.INT64, "length"), ("ratings", kinds.FLOAT, "length")]
+    if model.recent_items:
+        inputs += [("latest", kinds.INT64, "n_latest"), ("weight", kinds.FLOAT, "n_latest")]
     return helper.make_graph(
         nodes,
         "user_tower",
-        [
-            helper.make_tensor_value_info("items", kinds.INT64, shape),
-            helper.make_tensor_value_info("ratings", kinds.FLOAT, shape),
-        ],
+        [helper.make_tensor_value_info(name, kind, ["batch", n]) for name, kind, n in inputs],
         [helper.make_tensor_value_info("vector", kinds.FLOAT, ["batch", factors])],
         tensors,
     )
@@ -252,7 +274,8 @@ Write a trained model for other programs.
                          product of two vectors is the score
                        faiss: items.faiss, an inner-product index; row n is item_ids[n]
                        safetensors: weights.safetensors, the state dict
-                       onnx: user_tower.onnx, a user's vector from item rows and ratings (DMF)
+                       onnx: user_tower.onnx, a user's vector from item rows and ratings (DMF;
+                         with recent_items also from the rows of the latest items)
   --help, -h           this text
 """
 

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recbole_dmf.data.history import History
 from recbole_dmf.errors import UserError
 from recbole_dmf.evaluation.scores import all_scores
 from recbole_dmf.models.dmf import DMF, Tower, unit_vectors
@@ -77,8 +78,9 @@ class Recommender:
             user: an id or several.
             k: items per user; fewer where there are no more.
             exclude_seen: leave out a user's training items, or those in `history`.
-            history: {item id: rating} of a user who was not in training; instead of `user`.
-                Unknown items are left out with a warning.
+            history: {item id: rating} of a user who was not in training, the oldest first (which
+                matters with `recent_items`); instead of `user`. Unknown items are left out with
+                a warning.
 
         Returns:
             user_id ("" for `history`), item_id, rank (from 1), score; users in the given order.
@@ -92,7 +94,7 @@ class Recommender:
             raise UserError("give either user ids or a history.")
         if history is not None:
             number, rating = self._ratings(history, self._item_number, "item", "history")
-            p = self._new_vector(self._dmf().user_tower, number, rating)
+            p = self._new_vector(self._dmf().user_tower, number, rating, latest=True)
             seen = torch.from_numpy(number).to(self.device)
             score = (p @ self._dmf().vectors()[1].T)[None]
             score = _without(score, torch.zeros_like(seen), seen) if exclude_seen else score
@@ -211,20 +213,31 @@ class Recommender:
             )
         return self.model
 
-    def _new_vector(self, tower: Tower, number: NDArray, rating: NDArray) -> Tensor:
-        """The tower's vector of one sparse input row, [factors]: Eq. (5)."""
+    def _new_vector(
+        self, tower: Tower, number: NDArray, rating: NDArray, latest: bool = False
+    ) -> Tensor:
+        """The tower's vector of one sparse input row, [factors]: Eq. (5).
+
+        `latest`: the entries are a user's, in the order of time, which `recent_items` uses.
+        """
         model = self._dmf()
-        rows = torch.from_numpy(number).to(self.device)
-        value = torch.from_numpy(rating).to(self.device)
+        order = np.argsort(number)
+        rows = torch.from_numpy(number[order]).to(self.device)
+        value = torch.from_numpy(rating[order]).to(self.device)
         with torch.no_grad():
             value = value if model.uses_ratings else torch.ones_like(value)  # Eq. (2) | (1)
             l_1 = (value[None] @ tower.weight.index_select(0, rows)).contiguous()
+            if latest and model.recent_items:
+                ends = torch.tensor([0, len(number)], dtype=torch.int32, device=self.device)
+                item = torch.from_numpy(number).int().to(self.device)
+                history = History(ends, item, len(self.items))
+                l_1 += model.latest(history=history).matmul(model.recent_weight)
             return model.normalise(tower.upper_layers(l_1))[0]
 
     def _ratings(
         self, given: Mapping[str, float], known: dict[str, int], kind: str, where: str
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Internal numbers and checked ratings of {id: rating}."""
+        """Internal numbers and checked ratings of {id: rating}, in the given order."""
         self._dmf()
         if not isinstance(given, Mapping) or not given:
             raise UserError(f"{where} must hold at least one {kind}: rating pair.")
@@ -250,8 +263,7 @@ class Recommender:
             if not numbers:
                 raise UserError(f"{text}; none is known, so there is nothing to go by.")
             warnings.warn(f"{text}; ignored.", stacklevel=3)
-        order = np.argsort(numbers)
-        return np.array(numbers, np.int64)[order], np.array(ratings, np.float32)[order]
+        return np.array(numbers, np.int64), np.array(ratings, np.float32)
 
     def _numbers(
         self, given: Any, known: dict[str, int], kind: str, one: bool = False
@@ -353,8 +365,8 @@ Recommend items from a trained model; the data set itself is not needed.
   --user ID[,ID...]     users, by the data set's own ids
   --users FILE          users, one id per line
   --all                 every user
-  --history JSON        a user who was not in training, as '{"item": rating, ...}' or @FILE.json
-                        (DMF only)
+  --history JSON        a user who was not in training, as '{"item": rating, ...}', the oldest
+                        first, or @FILE.json (DMF only)
   --topk N              items per user (default: 10)
   --include-seen        also items that the user has in the training data
   --output FILE         .csv, .jsonl or .parquet; without it a table is printed

@@ -198,6 +198,28 @@ def test_planted_blocks_are_found(name, blocks, tmp_path):
     assert counts["full_tied"].max() == 0
 
 
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    """Users meet heads, half of which their partners follow at once; the last one's is tested."""
+    generator = np.random.default_rng(0)
+    rows = []
+    for user in range(200):
+        *heads, last = generator.permutation(24)[:9]
+        items = [item for head in heads for item in [head, 24 + head][: generator.integers(1, 3)]]
+        items += [last, 24 + last]
+        rows += [(f"u{user}", f"i{item}", 5, 1 + time) for time, item in enumerate(items)]
+    return write_inter(tmp_path_factory.mktemp("pairs"), rows, "pairs")
+
+
+@pytest.mark.parametrize(("recent_items", "found"), [(0, False), (2, True)])
+def test_planted_successors_are_found_by_the_latest_items(recent_items, found, pairs, tmp_path):
+    options = {"epochs": 15, "learning_rate": 0.01, "train_batch_size": 1024}
+    options |= {"preset": "dmf-scaled-cosine", "recent_items": recent_items}
+    run = Run(tmp_path, "DMF", pairs, "pairs", **options)
+    first = (run.test_counts()["full_above"] == 0).mean()
+    assert first > 0.4 if found else first < 0.2
+
+
 def test_popularity_finds_no_blocks(blocks, tmp_path):
     run = Run(tmp_path, "ItemPop", blocks, "blocks")
     assert run.test_counts()["full_above"].mean() > 5

@@ -6,6 +6,7 @@ import scipy.sparse as sp
 import torch
 
 from conftest import random_rows, write_inter
+from recbole_dmf import run_recbole
 from recbole_dmf.errors import UserError
 from recbole_dmf.models.dmf import DMF, NORM_EPSILON, Tower, unit_vectors
 
@@ -34,6 +35,16 @@ def dense_y(model: DMF) -> np.ndarray:
     rows = model.input_of_users.rows
     arrays = (rows.value.numpy(), rows.column.numpy(), rows.start.numpy())
     return sp.csr_matrix(arrays, (len(rows), rows.n_columns)).toarray().astype(np.float64)
+
+
+def dense_latest(model: DMF, user, n_earlier) -> np.ndarray:
+    """The second input row, item by item."""
+    rows = np.zeros((len(user), model.n_items))
+    for row, u, n in zip(rows, user.tolist(), n_earlier.tolist(), strict=True):
+        known = model.history_item[model.history_start[u] :][:n].tolist()
+        for age, item in enumerate(known[::-1][: model.recent_items]):
+            row[item] = model.recent_decay**age
+    return rows
 
 
 def batch(model, n=40, seed=0):
@@ -112,6 +123,65 @@ def test_equations_2_and_11_to_13(ready, masking, matrix, loss_type):
     expected = -np.mean(target * np.log(y_hat) + (1 - target) * np.log(1 - y_hat))  # Eq. (11), (12)
     found = model.loss(user, item, rating, label)
     assert abs(found.item() - expected) < 1e-12
+
+
+@pytest.mark.parametrize("masking", [False, True])
+def test_latest_items_are_an_input_of_the_users_tower(ready, masking):
+    model = ready(
+        recent_items=3, recent_decay=0.5, target_masking=masking, loss_type="ce", init="xavier"
+    )[2].double()
+    y = dense_y(model)
+    user, item, rating, label = batch(model)
+    n_earlier = torch.from_numpy(np.random.default_rng(0).integers(0, 9, len(user)))
+    latest = dense_latest(model, user, n_earlier)
+    p_inputs, q_inputs = y[user], y.T[item]
+    if masking:
+        p_inputs[np.arange(len(user)), item] = q_inputs[np.arange(len(user)), user] = 0
+    tower = model.user_tower
+    stacked = np.concatenate([tower.weight.detach(), model.recent_weight.detach()])
+    l_1 = np.concatenate([p_inputs, latest], axis=1) @ stacked  # Eq. (5), line 1
+    p = tower.upper_layers(torch.from_numpy(l_1)).detach().numpy()
+    y_hat = np.clip(numpy_cosine(p, numpy_tower(model.item_tower, q_inputs)), 1e-6, 1 - 1e-6)
+    expected = -np.mean(np.where(label > 0, np.log(y_hat), np.log(1 - y_hat)))  # Eq. (11)
+    assert abs(model.loss(user, item, rating, label, n_earlier).item() - expected) < 1e-12
+
+    from recbole.data.interaction import Interaction
+
+    columns = {"user_id": user, "item_id": item, "rating": rating, "label": label}
+    interaction = Interaction({**columns, "n_earlier": n_earlier})
+    torch.testing.assert_close(model.calculate_loss(interaction).item(), expected)
+    if not masking:
+        model.eval()
+        full = model.full_sort_predict(interaction).view(len(user), -1)
+        expected = numpy_cosine(p, numpy_tower(model.item_tower, y.T[item]))
+        np.testing.assert_allclose(full[np.arange(len(user)), item], expected, atol=1e-12)
+        np.testing.assert_allclose(model.predict(interaction), expected, atol=1e-12)
+
+
+def test_an_interaction_is_never_an_input_of_its_own_prediction(ready):
+    _, prepared, model = ready(recent_items=12)
+    feat = prepared.train.inter_feat
+    rows = dense_latest(model, feat["user_id"], feat["n_earlier"])
+    assert (rows[np.arange(len(feat)), feat["item_id"]] == 0).all()
+    for phase in prepared.phases.values():
+        user = torch.from_numpy(phase.candidates.user)
+        rows = dense_latest(model, user, phase.n_earlier[user])
+        assert (rows[np.arange(len(user)), phase.candidates.target] == 0).all()
+    assert (phase.n_earlier[user] == 10).all()  # of 12, all but validation and test
+
+
+def test_the_order_needs_our_split(tiny, tmp_path):
+    with pytest.raises(UserError, match="recent_items needs the order of time"):
+        run_recbole(
+            "DMF",
+            "tiny",
+            config_dict={
+                "data_path": str(tiny),
+                "checkpoint_dir": str(tmp_path / "runs"),
+                "recent_items": 3,
+                "eval_args": {"split": {"RS": [0.8, 0.1, 0.1]}, "order": "RO", "mode": "full"},
+            },
+        )
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "scaled_cosine", "dot"])
@@ -281,6 +351,8 @@ def test_initial_weights_are_the_papers(ready):
         ({"init": "zeros"}, "normal, xavier"),
         ({"output_activation": "gelu"}, "relu, linear"),
         ({"mu": 0.7}, "between 0 and 0.5"),
+        ({"recent_items": -1}, "recent_items is -1; give a number of items"),
+        ({"recent_items": 5, "recent_decay": 0}, r"recent_decay is 0; it must lie in \(0, 1\]"),
     ],
 )
 def test_bad_options(ready, options, message):

@@ -14,6 +14,8 @@ RUNS = {
     "DMF-binary": ("DMF", {**FAST, "interaction_matrix": "binary", "target_masking": True}),
     "DMF-relu": ("DMF", {**FAST, "output_activation": "relu", "first_layer_activation": "relu"}),
     "DMF-deep": ("DMF", {**FAST, "user_layers": [32, 16, 8], "item_layers": [8]}),
+    "DMF-bias": ("DMF", {**FAST, "first_layer_bias": True, "epochs": 1}),
+    "DMF-recent": ("DMF", {**FAST, "recent_items": 3, "recent_decay": 0.5}),
     "LFM": ("LFM", {"epochs": 1}),
     "BPR": ("BPR", {"epochs": 1}),
     "EASE": ("EASE", {}),

@@ -5,11 +5,21 @@ import numpy as np
 import pytest
 import torch
 
+from conftest import history_of
 from recbole_dmf.errors import UserError
 from recbole_dmf.serving import export as module
 from recbole_dmf.serving.export import FORMATS, HELP, export, main_export
 
-VARIANTS = ["DMF-cosine", "DMF-scaled", "DMF-dot", "DMF-binary", "DMF-relu", "DMF-deep"]
+VARIANTS = [
+    "DMF-cosine",
+    "DMF-scaled",
+    "DMF-dot",
+    "DMF-binary",
+    "DMF-relu",
+    "DMF-deep",
+    "DMF-bias",
+    "DMF-recent",
+]
 WITH_VECTORS = [*VARIANTS, "LFM", "BPR", "EALS"]
 
 
@@ -67,13 +77,22 @@ def test_user_tower_outside_torch(name, load, tmp_path):
             "items": np.append(row.indices[order] - 1, 7)[None].astype(np.int64),
             "ratings": np.append(row.data[order], 0)[None].astype(np.float32),
         }
+        if name == "DMF-recent":
+            start, item = (recommender.model.history_start, recommender.model.history_item)
+            latest = item[start[number] : start[number + 1]].flip(0)[:3].numpy()
+            inputs["latest"] = np.append(latest - 1, 7)[None].astype(np.int64)
+            weight = np.append([1.0, 0.5, 0.25][: len(latest)], 0)
+            inputs["weight"] = weight[None].astype(np.float32)
         vector = session.run(None, inputs)[0]
         size = max(1.0, np.abs(p).max())
         np.testing.assert_allclose(vector, p[number : number + 1], rtol=0, atol=1e-5 * size)
-        history = dict(zip(recommender.items[row.indices], row.data, strict=True))
+        history = history_of(recommender, number)
         best = recommender.recommend(history=history, k=1, exclude_seen=False)
         assert abs((vector @ q[1:].T).max() / best["score"][0] - 1) <= 2e-5
-    nothing = {"items": np.zeros((2, 1), np.int64), "ratings": np.zeros((2, 1), np.float32)}
+    nothing = {
+        entry.name: np.zeros((2, 1), np.int64 if "int" in entry.type else np.float32)
+        for entry in session.get_inputs()
+    }
     assert np.isfinite(session.run(None, nothing)[0]).all()
 
 

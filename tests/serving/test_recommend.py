@@ -9,22 +9,28 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import random_rows, write_inter
+from conftest import history_of, random_rows, write_inter
 from recbole_dmf.errors import UserError
 from recbole_dmf.serving.output import print_table
 from recbole_dmf.serving.recommend import HELP, Recommender, main_recommend, top_k
 from recbole_dmf.training.checkpoint import load_checkpoint, save_checkpoint
 
 MODELS = [
-    "DMF-cosine", "DMF-scaled", "DMF-dot", "DMF-binary", "DMF-relu", "DMF-deep", "LFM", "BPR",
-    "EASE", "ItemKNN", "ItemPop", "EALS", "NeuMFp", "LightGCN", "RecBoleDMF", "MultiVAE",
+    "DMF-cosine", "DMF-scaled", "DMF-dot", "DMF-binary", "DMF-relu", "DMF-deep", "DMF-bias",
+    "DMF-recent", "LFM", "BPR", "EASE", "ItemKNN", "ItemPop", "EALS", "NeuMFp", "LightGCN",
+    "RecBoleDMF", "MultiVAE",
 ]  # fmt: skip
 VARIANTS = [name for name in MODELS if name.startswith("DMF")]
 
 
-def history_of(recommender, number):
-    row = recommender.train[number]
-    return dict(zip(recommender.items[row.indices], row.data.astype(float), strict=True))
+def latest_items(content):
+    """The second input row of "DMF-recent", from the checkpoint's tensors."""
+    start, item = (content["other_parameter"][f"history_{name}"] for name in ("start", "item"))
+    rows = np.zeros(content["train"].shape)
+    for user in range(len(rows)):
+        for age, latest in enumerate(item[start[user] : start[user + 1]].tolist()[::-1][:3]):
+            rows[user, latest] = 0.5**age
+    return rows
 
 
 def saved_scores(name, recommender):
@@ -50,6 +56,9 @@ def saved_scores(name, recommender):
         vectors = []
         for side, x in (("user_tower", y), ("item_tower", y.T)):
             h = x @ state[f"{side}.weight"].numpy()
+            if name == "DMF-recent" and side == "user_tower":
+                h = h + latest_items(content) @ state["recent_weight"].numpy()
+            h = h + state[f"{side}.bias"].numpy() if name == "DMF-bias" else h
             h = np.maximum(h, 0) if name == "DMF-relu" else h
             n_hidden = sum(key.startswith(f"{side}.hidden") for key in state) // 2
             for n in range(n_hidden):

@@ -17,6 +17,7 @@ from recbole_dmf.training.parallel import _free_port, launch
 
 BIN = Path(sys.executable).parent
 COMMON = ["--model=DMF", "--dataset=tiny", "--epochs=2", "--init=xavier", "--learning_rate=0.001"]
+COMMON += ["--recent_items=3"]
 
 
 def run(command, tiny, folder, **environment):

@@ -25,6 +25,7 @@ from recbole_dmf.training.checkpoint import load_checkpoint
 MODELS = {
     "DMF": {"learning_rate": 0.01, "init": "xavier"},
     "DMF once": {"sampling": "once", "similarity": "scaled_cosine", "target_masking": True},
+    "DMF recent": {"recent_items": 3, "init": "xavier"},
     "LFM": {"learning_rate": 0.01},
     "EALS": {"embedding_size": 4},
     "NeuMFp": {"pretrain_epochs": 2, "epochs": 3},
