@@ -19,6 +19,7 @@ import torch
 import yaml
 from recbole.config import Config
 from recbole.data.dataset import Dataset as RecBoleDataset
+from recbole.data.interaction import Interaction
 from recbole.data.utils import data_preparation, get_dataloader
 from recbole.model.general_recommender.dmf import DMF as BuiltInDMF
 from recbole.model.general_recommender.ease import EASE as BuiltInEASE
@@ -223,7 +224,12 @@ class LeaveOneOutDataset(RecBoleDataset):
             self.set_field_property(N_EARLIER, FeatureType.TOKEN, FeatureSource.INTERACTION, 1)
         self._change_feat_format()
         parts = (self.split.train, self.split.valid, self.split.test)
-        return [self.copy(self.inter_feat[torch.from_numpy(rows)]) for rows in parts]
+        return [self.copy(self._rows(torch.from_numpy(rows))) for rows in parts]
+
+    def _rows(self, rows: torch.Tensor) -> Interaction:
+        """As `inter_feat[rows]`, which makes a Python list of them (interaction.py:144)."""
+        columns = self.inter_feat.interaction
+        return Interaction({name: column[rows] for name, column in columns.items()})
 
     def _leave_one_out(self) -> Split:
         user = self.inter_feat[self.uid_field].to_numpy()

@@ -62,12 +62,12 @@ def draw_candidates(
     order = np.argsort(user, kind="stable")
     user, target = np.asarray(user)[order], np.asarray(target)[order]
     items = np.full((len(user), n_candidates), -1, dtype=np.int64)
-    free = np.empty(n_items, dtype=bool)
     for row, u in enumerate(user):
-        free[:] = True
-        free[0] = False
-        free[seen.indices[seen.indptr[u] : seen.indptr[u + 1]]] = False
-        unseen = np.flatnonzero(free)
-        size = min(n_candidates, len(unseen))
-        items[row, :size] = generator.choice(unseen, size=size, replace=False, shuffle=True)
+        taken = np.append(0, np.sort(seen.indices[seen.indptr[u] : seen.indptr[u + 1]]))
+        n_unseen = n_items - len(taken)
+        size = min(n_candidates, n_unseen)
+        place = generator.choice(n_unseen, size=size, replace=False, shuffle=True)
+        # The unseen item number `place` stands behind so many of those taken.
+        skipped = np.searchsorted(taken - np.arange(len(taken)), place, side="right")
+        items[row, :size] = place + skipped
     return candidates_from(user, target, items)
