@@ -551,25 +551,26 @@ def time_to_quality(args) -> dict:
 
     RecBole's curve is that of `--preset=dmf-recbole` with ratings and 7 negatives, the same
     function of the same parameters; each of its epochs is charged what an epoch and an evaluation
-    of RecBole's own code take.
+    of RecBole's own code take. The curves can be those of earlier runs, see --peer_curves.
     """
+    import yaml
+
     sampling = f"{{'distribution': 'uniform', 'sample_num': {NEGATIVES}, 'alpha': 1.0}}"
     form = {"preset": "dmf-recbole", "interaction_matrix": "rating", "loss_type": "nce"}
     form["train_neg_sample_args"] = sampling
     peers = {}
-    for batch_size in (256, 2048):
+    folders = [Path(folder) for folder in args.peer_curves or ()] or [
+        run_of_ours(args, f"peer-{batch_size}", **form, train_batch_size=batch_size)
+        for batch_size in (256, 2048)
+    ]
+    for folder in folders:
+        settings = yaml.safe_load((folder / "config.yaml").read_text())
+        batch_size = settings["train_batch_size"]
         cost = child("recbole", args, batch_size=batch_size, steps=60)
-        folder = (
-            Path(args.peer_curve)
-            if args.peer_curve
-            else run_of_ours(args, f"peer-{batch_size}", **form, train_batch_size=batch_size)
-        )
         per_epoch = cost["epoch_seconds"] + cost["evaluation_seconds"]
         ndcg = curve_of(folder)["ndcg"]
         seconds = [per_epoch * (epoch + 1) for epoch in range(len(ndcg))]
         peers[str(batch_size)] = {"cost": cost, "ndcg": ndcg, "seconds": seconds}
-        if args.peer_curve:
-            break
     best = max(peers.values(), key=lambda peer: max(peer["ndcg"]))
     target = max(best["ndcg"])
     needed = best["seconds"][best["ndcg"].index(target)]
@@ -632,7 +633,9 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=600, help="seconds for RecBole, --growth")
     parser.add_argument("--without_recbole", action="store_true", help="with --growth")
     parser.add_argument("--time-to-quality", action="store_true")
-    parser.add_argument("--peer_curve", help="run folder of RecBole's form, --time-to-quality")
+    parser.add_argument(
+        "--peer_curves", nargs="*", help="run folders of RecBole's form, --time-to-quality"
+    )
     parser.add_argument("--scratch", help=argparse.SUPPRESS)
     parser.add_argument("--spawned", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--child", choices=CHILDREN, help=argparse.SUPPRESS)

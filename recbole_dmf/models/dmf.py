@@ -381,8 +381,17 @@ class DMF(TwoTowerModel):
             item: int64 [k * n].
             value: float [k * n], the pairs' entries of Y (0 for negatives), which
                 `target_masking` takes out of the input; None: nothing is taken out.
-            n_earlier: int64 [n], as in `encode_users`.
+            n_earlier: int64 [n], as in `encode_users`; needed with `recent_items`, since all of a
+                user's items hold the target.
+
+        Raises:
+            UserError: it is needed and missing.
         """
+        if self.recent_items and n_earlier is None:
+            raise UserError(
+                f"recent_items needs the column {N_EARLIER}, which only our data set class gives "
+                "the interactions; set recent_items to 0."
+            )
         encoded, p_of = distinct(user, self.n_users)
         l_1 = self.user_tower.first_layer(self.input_of_users, encoded)
         if self.recent_items:  # an input of its own for each moment

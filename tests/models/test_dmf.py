@@ -150,6 +150,8 @@ def test_latest_items_are_an_input_of_the_users_tower(ready, masking):
     columns = {"user_id": user, "item_id": item, "rating": rating, "label": label}
     interaction = Interaction({**columns, "n_earlier": n_earlier})
     torch.testing.assert_close(model.calculate_loss(interaction).item(), expected)
+    with pytest.raises(UserError, match="needs the column n_earlier"):
+        model.loss(user, item, rating, label)
     if not masking:
         model.eval()
         full = model.full_sort_predict(interaction).view(len(user), -1)
