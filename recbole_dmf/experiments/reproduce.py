@@ -18,7 +18,7 @@ HELP = """\
 usage: recbole-dmf reproduce {names} --dataset=NAME [--seeds=1,2,3]
                              [--set LABEL.OPTION=VALUE ...] [--OPTION=VALUE ...]
 
-Run a table of the paper again on one data set; the paper's figures stand beside ours. What is
+Run a table of the paper again on one data set, its figures beside ours, or our ablation. What is
 finished is not run again, so the same command goes on where it was stopped.
 
   --seeds 1,2,3            a run each (default: 1,2,3); deterministic models run once

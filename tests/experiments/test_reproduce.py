@@ -19,7 +19,7 @@ ALL = [
     (name, column, dataset)
     for name in experiment_names()
     for column in read_experiment(name).columns
-    for dataset in read_experiment(name).expected
+    for dataset in read_experiment(name).expected or ["ml-100k"]
 ]
 
 
