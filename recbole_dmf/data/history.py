@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recbole_dmf.data.interactions import Rows
+from recbole_dmf.data.interactions import Rows, row_starts
 
 N_EARLIER = "n_earlier"  # a column of the interactions, see `count_earlier`
 UNKNOWN = -1
@@ -61,8 +61,7 @@ class History:
         """From the training interactions, int64 [n] each; an empty one where n_earlier is empty."""
         known = (n_earlier != UNKNOWN).nonzero().squeeze(1)
         user, item, n_earlier = user[known], item[known], n_earlier[known]
-        start = torch.zeros(n_users + 1, dtype=torch.int32, device=user.device)
-        torch.cumsum(user.bincount(minlength=n_users), 0, dtype=torch.int32, out=start[1:])
+        start = row_starts(user.bincount(minlength=n_users))
         items = torch.empty(len(user), dtype=torch.int32, device=user.device)
         items[start[user] + n_earlier] = item.int()
         return cls(start, items, n_items)
@@ -86,8 +85,7 @@ class History:
         if n_earlier is not None:
             end = first + n_earlier.clamp(min=0).int()
         count = (end - first).clamp(max=n_latest)
-        start = torch.zeros(len(count) + 1, dtype=torch.int32, device=count.device)
-        torch.cumsum(count, 0, dtype=torch.int32, out=start[1:])
+        start = row_starts(count)
         ages = torch.arange(int(start[-1]), device=count.device, dtype=torch.int32)
         ages = torch.repeat_interleave(start[1:], count) - 1 - ages
         item = self.item[torch.repeat_interleave(end, count) - 1 - ages]

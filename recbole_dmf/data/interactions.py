@@ -64,7 +64,7 @@ class Rows:
         """The rows `ids`, int64 [n] in any order."""
         first = self.start[ids]
         counts = self.start[ids + 1] - first
-        start = _starts(counts)
+        start = row_starts(counts)
         if _on_cpu(start):  # half the time of SciPy's matrix[ids] for a small batch
             column, value = self._empty(int(start[-1]))
             whole = (self.start, self.column, self.value)
@@ -88,7 +88,7 @@ class Rows:
             rows = torch.arange(len(self), device=self.start.device, dtype=torch.int32)
             row = torch.repeat_interleave(rows, self.start.diff())
             order = torch.argsort(self.column, stable=True)
-            start = _starts(torch.bincount(self.column, minlength=self.n_columns))
+            start = row_starts(torch.bincount(self.column, minlength=self.n_columns))
             column, value = row[order], self.value[order]
         return Rows(start, column, value, len(self))
 
@@ -100,7 +100,8 @@ def _on_cpu(tensor: torch.Tensor) -> bool:
     return tensor.device.type == "cpu"
 
 
-def _starts(counts: torch.Tensor) -> torch.Tensor:
+def row_starts(counts: torch.Tensor) -> torch.Tensor:
+    """The first entry of each row and the end, int32 [n + 1], of rows with so many entries each."""
     start = torch.zeros(len(counts) + 1, dtype=torch.int32, device=counts.device)
     torch.cumsum(counts, 0, dtype=torch.int32, out=start[1:])
     return start
