@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from recbole_dmf.data.atomic import listed
 from recbole_dmf.errors import UserError
 from recbole_dmf.experiments.compare import check_labels, compare, finish
 from recbole_dmf.experiments.plan import (
@@ -12,16 +13,18 @@ from recbole_dmf.experiments.plan import (
     take_settings,
     whole_numbers,
 )
-from recbole_dmf.options import parse_command_line
+from recbole_dmf.options import clip, parse_command_line
 
 HELP = """\
 usage: recbole-dmf reproduce {names} --dataset=NAME [--seeds=1,2,3]
-                             [--set LABEL.OPTION=VALUE ...] [--OPTION=VALUE ...]
+                             [--models=LABEL,...] [--set LABEL.OPTION=VALUE ...]
+                             [--OPTION=VALUE ...]
 
 Run a table of the paper again on one data set, its figures beside ours, or our ablation. What is
 finished is not run again, so the same command goes on where it was stopped.
 
   --seeds 1,2,3            a run each (default: 1,2,3); deterministic models run once
+  --models LABEL,...       only these columns
   --set LABEL.OPTION=VALUE an option of one column; may be repeated
   --OPTION=VALUE           an option of all columns, for example --data_path=FOLDER
   --results FOLDER         default: results/TABLE-DATASET
@@ -44,14 +47,21 @@ def main_reproduce(argv: Sequence[str]) -> int:
         raise UserError(f"name the table first: recbole-dmf reproduce {experiment_names()[0]} ...")
     experiment = read_experiment(name)
     words, chosen = take_settings(words)
-    given = parse_command_line(words, ("dataset", "seeds", "results"), ("fresh",), {"d": "dataset"})
+    given = parse_command_line(
+        words, ("dataset", "seeds", "results", "models"), ("fresh",), {"d": "dataset"}
+    )
     dataset = given.named.get("dataset")
     if not dataset:
-        raise UserError(
-            f"--dataset is missing; {name} has figures for {', '.join(experiment.expected)}."
-        )
+        known = ", ".join(experiment.expected) or "no data set"
+        raise UserError(f"--dataset is missing; {name} has the paper's figures for {known}.")
+    labels = [column.label for column in experiment.columns]
+    wanted = given.named.get("models", ",".join(labels)).split(",")
+    if unknown := [label for label in wanted if label not in labels]:
+        raise UserError(f"{name} has no column {clip(unknown[0])!r}; there are {listed(labels)}.")
     columns = []
     for column in experiment.columns:
+        if column.label not in wanted:
+            continue
         tuned = experiment.tuned(column, dataset)
         own = {**tuned, **column.options, **given.options, **chosen.pop(column.label, {})}
         columns.append(Column(column.label, column.model, own))

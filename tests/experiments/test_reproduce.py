@@ -87,10 +87,16 @@ def test_unknown_experiment():
 def test_command(tiny, tmp_path, capfd):
     folder = tmp_path / "c"
     argv = ["table2", "--dataset=tiny", "--seeds=1", f"--data_path={tiny}", f"--results={folder}"]
-    argv += ["--epochs=1", "--train_batch_size=1024", "--set", "DMF-2-ce.user_layers=[8, 4]"]
+    argv += [
+        "--models=ItemPop,DMF-2-ce,NeuMF-p",
+        "--epochs=1",
+        "--train_batch_size=1024",
+        "--set",
+        "DMF-2-ce.user_layers=[8, 4]",
+    ]
     assert main_reproduce([*argv, "DMF-2-ce.item_layers=[8, 4]", "NeuMF-p.pretrain_epochs=1"]) == 0
     about = json.loads((folder / "comparison.json").read_text())
-    assert about["models"] == [c.label for c in read_experiment("table2").columns]
+    assert about["models"] == ["ItemPop", "NeuMF-p", "DMF-2-ce"]
     ce = json.loads((folder / "runs" / "DMF-2-ce-seed1" / "result.json").read_text())
     assert (ce["settings"]["loss_type"], ce["settings"]["user_layers"]) == ("ce", [8, 4])
     assert "Table 2 (tiny)" in capfd.readouterr().out
@@ -100,7 +106,9 @@ def test_command(tiny, tmp_path, capfd):
     ("argv", "message"),
     [
         (["--dataset=tiny"], "name the table first"),
-        (["table2"], "--dataset is missing; table2 has figures for ml-100k"),
+        (["table2"], "--dataset is missing; table2 has the paper's figures for ml-100k"),
+        (["ablation"], "--dataset is missing; ablation has the paper's figures for no data set"),
+        (["table5", "--dataset=tiny", "--models=factors-8,f"], "table5 has no column 'f'; there"),
         (["table2", "--dataset=tiny", "--set", "EALS.w0=1"], "no such model; there are|eALS"),
         (["table2", "--dataset=tiny", "--epoch=1"], "unknown option 'epoch'"),
     ],
