@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from recbole_dmf.errors import UserError
+from recbole_dmf.experiments.compare import check_labels
 from recbole_dmf.experiments.plan import (
     Column,
     experiment_names,
@@ -32,6 +33,7 @@ def test_the_files_are_the_experiments():
 def test_keys(name):
     content = yaml.safe_load((FILES / f"{name}.yaml").read_text())
     assert set(content) == {"title", "source", "columns", "settings", "expected"}
+    check_labels(read_experiment(name).columns, {})
     for about in content["columns"].values():
         assert "model" in about
         assert set(about) <= {"model", "options"}
