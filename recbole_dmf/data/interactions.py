@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.sparse import _sparsetools
 
 MATRICES = ("rating", "binary")
+_PAIRS_PER_CHUNK = 8192  # their vectors stay in the cache between gathering and multiplying
 
 
 def interaction_matrix(
@@ -175,8 +176,15 @@ class _PairProducts(torch.autograd.Function):
     @staticmethod
     def forward(ctx, p, q, user, item):
         ctx.save_for_backward(p, q, user, item)
-        p = p.index_select(0, user)
-        return q.index_select(0, item).view(-1, *p.shape).mul_(p).sum(dim=-1).view(-1)
+        items = item.view(-1, len(user))
+        products = p.new_empty(items.shape)
+        size = max(1, _PAIRS_PER_CHUNK // max(1, len(items)))
+        for start in range(0, len(user), size):
+            part = slice(start, start + size)
+            rows = p.index_select(0, user[part])
+            columns = q.index_select(0, items[:, part].reshape(-1))
+            products[:, part] = columns.view(-1, *rows.shape).mul_(rows).sum(dim=-1)
+        return products.view(-1)
 
     @staticmethod
     def backward(ctx, grad):

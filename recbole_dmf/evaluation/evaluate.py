@@ -14,7 +14,7 @@ from recbole_dmf.evaluation.candidates import Candidates
 from recbole_dmf.evaluation.metrics import READINGS, expected_gain, gains, tied_gain
 
 Scores = Callable[[Tensor], Tensor]
-_SCORES_PER_BATCH = 8_000_000
+_SCORES_PER_BATCH = 1_000_000  # 4 MB, which stay in the cache while they are counted
 
 
 @dataclass(frozen=True)
