@@ -573,7 +573,7 @@ def time_to_quality(args) -> dict:
     best = max(peers.values(), key=lambda peer: max(peer["ndcg"]))
     target = max(best["ndcg"])
     needed = best["seconds"][best["ndcg"].index(target)]
-    ours = curve_of(run_of_ours(args, "fast", preset="dmf-fast"))
+    ours = curve_of(run_of_ours(args, "fast", preset="dmf-fast", epochs=40))
     reached = next((s for s, n in zip(*ours.values(), strict=True) if n >= target), None)
     ratio = needed / reached if reached else None
     print(f"validation NDCG@10 {target:.4f}: RecBole {needed:.0f} s, ours {reached} s ({ratio})")
