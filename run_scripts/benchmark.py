@@ -505,19 +505,29 @@ def growth(args) -> dict:
 def plot_growth(measured: dict, axes) -> None:
     sets = sorted(measured["sets"], key=lambda found: found["ratings"])
     for side, marker in (("ours", "o"), ("recbole", "s")):
-        points = []
+        points, many_items = [], []
         for found in sets:
             spent = found.get(side, {})
             keys = [f"{name}_seconds" for name in ("read", "split", "model", "epoch", "evaluation")]
             if all(key in spent for key in keys):
                 total = sum(spent[key] for key in keys)
-                points.append((found["ratings"], 1e6 * total / found["ratings"]))
-        if points:
-            axes.plot(*zip(*points, strict=True), marker=marker, label=side)
+                wide = found["items"] > found["users"] * 2  # Amazon's shape, off MovieLens' line
+                (many_items if wide else points).append(
+                    (found["ratings"], 1e6 * total / found["ratings"])
+                )
+        for place, line, label in (
+            (points, "-", side),
+            (many_items, "", f"{side}, Amazon's shape"),
+        ):
+            if place:
+                axes.plot(*zip(*place, strict=True), linestyle=line, marker=marker, label=label)
     axes.set_xscale("log")
-    axes.set_yscale("log")
+    if any("recbole" in found for found in sets):
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=0)
     axes.set_xlabel("ratings")
-    axes.set_ylabel("microseconds per rating: read, split, epoch, evaluation")
+    axes.set_ylabel("microseconds per rating, read to evaluation")
     axes.legend()
 
 
