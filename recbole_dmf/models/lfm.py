@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recbole_dmf.models.dmf import INITS, TwoTowerModel, choice
+from recbole_dmf.models.dmf import INITS, TwoTowerModel, choice, initialise
 
 
 class LFM(TwoTowerModel):
@@ -35,10 +35,7 @@ class LFM(TwoTowerModel):
         for parameter in (self.user_input, self.item_input):
             nn.init.normal_(parameter, 0.0, 0.01)
         for layer in (self.user_layer, self.item_layer):
-            if init == "normal":
-                nn.init.normal_(layer.weight, 0.0, 0.01)  # Sec. 4.1
-            else:
-                nn.init.xavier_uniform_(layer.weight)
+            initialise(layer.weight, init)
 
     def encode_users(self, user: Tensor | None = None) -> Tensor:
         """p_i of users (all if None), normalised, [n, factors]."""

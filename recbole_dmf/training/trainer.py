@@ -288,17 +288,12 @@ class RunTrainer(Trainer):
     def count(self, phase: Phase) -> Counts:
         """Rank the targets of a phase with the model as it is now."""
         self.model.eval()
-        n_earlier = phase.n_earlier
-        return phase.count(
-            lambda user: self._score_all(
-                user, phase.n_items, None if n_earlier is None else n_earlier[user]
-            )
-        )
 
-    def _score_all(
-        self, user: torch.Tensor, n_items: int, n_earlier: torch.Tensor | None
-    ) -> torch.Tensor:
-        return all_scores(self.model, user, n_items, n_earlier)
+        def scores(user: torch.Tensor) -> torch.Tensor:
+            n_earlier = None if phase.n_earlier is None else phase.n_earlier[user]
+            return all_scores(self.model, user, phase.n_items, n_earlier)
+
+        return phase.count(scores)
 
     def _valid_epoch(self, valid_data, show_progress=False):
         start = time.perf_counter()
