@@ -131,6 +131,23 @@ def _metrics_at_k(models: Sequence[Curves]) -> "Figure":
     return figure
 
 
+def shared_epochs(
+    valid: Sequence[tuple[NDArray[np.float64], NDArray[np.float64], int | None]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The epochs that all seeds have, and the seeds' values there.
+
+    Args:
+        valid: as in `Curves`; at least one seed.
+
+    Returns:
+        Epochs [n] and values [n_seeds, n], float64.
+    """
+    epochs = valid[0][0]
+    for others, _, _ in valid[1:]:
+        epochs = np.intersect1d(epochs, others)
+    return epochs, np.array([values[np.isin(own, epochs)] for own, values, _ in valid])
+
+
 def _validation_curves(models: Sequence[Curves]) -> "Figure":
     from matplotlib.ticker import MaxNLocator
 
@@ -138,16 +155,21 @@ def _validation_curves(models: Sequence[Curves]) -> "Figure":
     axes = figure.subplots()
     shown = [i for i, m in enumerate(models) if any(len(epochs) for epochs, _, _ in m.valid)]
     for index in shown:
-        model, look = models[index], _look(index)
-        for epochs, values, best in model.valid:
-            if not len(epochs):
-                continue
-            every = max(1, len(epochs) // 8)
-            axes.plot(
-                epochs, values, **look | {"linewidth": 1.1, "markersize": 3.5}, markevery=every
-            )
+        look = _look(index)
+        seeds = [seed for seed in models[index].valid if len(seed[0])]
+        shared, values = shared_epochs(seeds)
+        mean = values.mean(axis=0)
+        axes.plot(shared, mean, **look, markevery=max(1, len(shared) // 8))
+        if len(seeds) > 1:
+            spread = values.std(axis=0, ddof=1)
+            band = {"color": look["color"], "alpha": 0.2, "linewidth": 0}
+            axes.fill_between(shared, mean - spread, mean + spread, **band)
+        for epochs, own, best in seeds:
+            on = epochs >= shared[-1] if len(shared) else epochs >= 0
+            thin = look | {"linewidth": 0.9, "marker": "none", "alpha": 0.6}
+            axes.plot(epochs[on], own[on], **thin)
             kept = epochs == best
-            axes.plot(epochs[kept], values[kept], **look | {"markersize": 9}, zorder=3)
+            axes.plot(epochs[kept], own[kept], **look | {"markersize": 9}, zorder=3)
     axes.set_xlabel("Epoch (passes over the training interactions)")
     axes.set_ylabel("NDCG@10 on validation (mean over users, 0 to 1)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -344,6 +344,28 @@ def test_model_without_epochs_and_one_user(tmp_path):
     assert "validation_curves.png" not in written(folder)
 
 
+def test_curves_are_means_over_the_epochs_that_all_seeds_have():
+    ran = [(np.arange(1, 4), 3), (np.arange(1, 6), 4), (np.array([1, 3, 5]), 3)]
+    valid = [(epochs, epochs * 10.0 + seed, best) for seed, (epochs, best) in enumerate(ran)]
+    epochs, values = plots.shared_epochs(valid)
+    assert epochs.tolist() == [1, 3]
+    assert values.tolist() == [[10, 30], [11, 31], [12, 32]]
+    epochs, values = plots.shared_epochs(valid[1:2])
+    assert epochs.tolist() == [1, 2, 3, 4, 5]
+    assert values.shape == (1, 5)
+
+
+def test_seeds_that_stop_at_other_epochs_or_share_none_are_drawn(folder):
+    history = folder / "runs" / "DMF-seed2" / "history.csv"
+    rows = pd.read_csv(history)
+    drawn = []
+    for kept in (rows, rows[:3], rows.assign(epoch=rows["epoch"] + 100), rows[:0]):
+        kept.to_csv(history, index=False)
+        write_report(folder)
+        drawn.append((folder / "validation_curves.png").read_bytes())
+    assert len(set(drawn)) == 4
+
+
 def test_missing_and_unfinished_seeds_are_told(folder):
     shutil.rmtree(folder / "runs" / "DMF-seed3")
     (folder / "runs" / "DMF-seed2" / "result.json").unlink()
