@@ -9,7 +9,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln
 
 from recbole_dmf.errors import UserError
 
@@ -18,7 +17,7 @@ Array = NDArray[np.float64]
 READINGS = ("sampled", "expected", "full")
 METRICS = ("hit", "ndcg", "mrr", "recall", "precision")
 N_CANDIDATES = 100  # Sec. 4.1: "we randomly sample 100 items"
-_POINTS_PER_CHUNK = 500_000
+_USERS_PER_CHUNK = 50_000
 
 
 def gains(metric: str, k: int) -> Array:
@@ -71,30 +70,25 @@ def tied_gain(gain: Array, above: NDArray, tied: NDArray) -> Array:
 
 
 @lru_cache(maxsize=4)
-def _log_factorials(n: int) -> Array:
-    return gammaln(np.arange(n + 2, dtype=np.float64) + 1.0)
+def _log_factorials(n: int) -> NDArray[np.longdouble]:
+    """log(0!) .. log(n!); in double precision their differences are off by 1e-10 at 100,000."""
+    logs = np.log(np.maximum(np.arange(n + 1), 1).astype(np.longdouble))
+    return np.cumsum(logs)
 
 
-def _drawn_gain(gain: Array, n_unseen: NDArray, above: NDArray, draws: NDArray) -> Array:
-    """Expected gain when `draws` of `n_unseen` items are drawn and `above` of them lead.
+def _drawn(k: int, n: NDArray, marked: NDArray, draws: NDArray) -> Array:
+    """Hypergeometric chance that 0..k-1 of `marked` among `n` items are drawn: [k, n_users]."""
+    log_factorial = _log_factorials(int(n.max(initial=0)))
 
-    The number X drawn from above is hypergeometric, and the target's rank is X + 1. Shapes [n].
-    """
-    log_factorial = _log_factorials(int(n_unseen.max()))
-
-    def log_choose(n: NDArray, k: NDArray) -> Array:
+    def log_choose(n: NDArray, k: NDArray) -> NDArray[np.longdouble]:
         possible = (k >= 0) & (k <= n)
         k = np.where(possible, k, 0)
         value = log_factorial[n] - log_factorial[k] - log_factorial[n - k]
         return np.where(possible, value, -np.inf)
 
-    x = np.arange(len(gain))[:, None]  # [k, 1]: items drawn from above
-    log_probability = (
-        log_choose(above[None, :], x)
-        + log_choose((n_unseen - above)[None, :], draws[None, :] - x)
-        - log_choose(n_unseen, draws)[None, :]
-    )
-    return gain @ np.exp(log_probability)
+    x = np.arange(k)[:, None]
+    log_probability = log_choose(marked, x) + log_choose(n - marked, draws - x)
+    return np.exp(log_probability - log_choose(n, draws)).astype(np.float64)
 
 
 def expected_gain(
@@ -106,8 +100,14 @@ def expected_gain(
 ) -> Array:
     """Exact mean of the sampled metric over all draws of candidates, per user.
 
-    Breaking ties uniformly at random first and drawing then gives the same distribution as drawing
-    first, so the mean over the tied + 1 possible positions of the target is exact.
+    With `above` items ahead the target's rank is X + 1, X hypergeometric. Breaking ties uniformly
+    at random first and drawing then gives the same distribution as drawing first, so under ties it
+    is the mean over the tied + 1 positions of the target. Choosing d of n items on the two sides of
+    a position is choosing d + 1 of n + 1 with the position, so that summed over positions
+
+        sum_(a = a1..a2) P(X = x | n, a, d) = (n+1)/(d+1) (P(H(a1) <= x) - P(H(a2+1) <= x)),
+
+    H(m) the number of the first m among n + 1 items in a draw of d + 1.
 
     Args:
         gain: [k] from `gains`.
@@ -123,26 +123,20 @@ def expected_gain(
     n_unseen, above, tied = (np.asarray(a, dtype=np.int64) for a in (n_unseen, above, tied))
     draws = np.minimum(n_candidates, n_unseen)
     result = np.empty(len(above))
-    ends = np.cumsum(tied + 1)
-    start = 0
-    while start < len(above):
-        drawn_before = ends[start - 1] if start else 0
-        stop = int(np.searchsorted(ends, drawn_before + _POINTS_PER_CHUNK, side="right"))
-        stop = max(stop, start + 1)
-        rows = slice(start, stop)
-        repeats = tied[rows] + 1
-        first = np.cumsum(repeats) - repeats
-        offset = np.arange(repeats.sum()) - np.repeat(first, repeats)
-        point_above = np.repeat(above[rows], repeats) + offset
-        point_unseen = np.repeat(n_unseen[rows], repeats)
-        point_draws = np.repeat(draws[rows], repeats)
-        shape = (int(point_draws.max()) + 1, *[int(point_unseen.max()) + 1] * 2)
-        keys, inverse = np.unique(
-            np.ravel_multi_index((point_draws, point_unseen, point_above), shape),
-            return_inverse=True,
-        )
-        d, n, a = np.unravel_index(keys, shape)
-        values = _drawn_gain(gain, n, a, d)[inverse]
-        result[rows] = np.add.reduceat(values, first) / repeats
-        start = stop
+    for start in range(0, len(above), _USERS_PER_CHUNK):
+        rows = slice(start, start + _USERS_PER_CHUNK)
+        result[rows] = _expected_gain(gain, n_unseen[rows], above[rows], tied[rows], draws[rows])
+    return result
+
+
+def _expected_gain(
+    gain: Array, n_unseen: NDArray, above: NDArray, tied: NDArray, draws: NDArray
+) -> Array:
+    k = len(gain)
+    result = gain @ _drawn(k, n_unseen, above, draws)
+    level = tied > 0
+    n, low, d = n_unseen[level] + 1, above[level], draws[level] + 1
+    positions = tied[level] + 1
+    lost = _drawn(k, n, low, d) - _drawn(k, n, low + positions, d)
+    result[level] = gain @ np.cumsum(lost, axis=0) * (n / (d * positions))
     return result

@@ -1,5 +1,6 @@
 import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -11,7 +12,6 @@ from recbole_dmf.errors import UserError
 from recbole_dmf.evaluation import metrics
 from recbole_dmf.evaluation.metrics import (
     METRICS,
-    _drawn_gain,
     expected_gain,
     gains,
     tied_gain,
@@ -116,35 +116,47 @@ def test_expected_is_a_mean_of_gains_and_falls_with_better_rivals(cases):
     assert (hit <= alone + 1e-9).all()
 
 
-def test_many_ties_are_worked_off_in_pieces(monkeypatch):
-    n_unseen = np.full(40, 900)
-    above, tied = np.arange(40), np.full(40, 200)
+def by_position(gain, n_unseen, above, tied, n_candidates):
+    """The textbook path in exact fractions: every position of the target, every number drawn."""
+    draws = min(n_candidates, n_unseen)
+    total = 0
+    for position in range(above, above + tied + 1):
+        for x in range(min(len(gain), draws + 1)):
+            if draws - x <= n_unseen - position:
+                ways = math.comb(position, x) * math.comb(n_unseen - position, draws - x)
+                total += Fraction(gain[x]) * ways
+    return float(total / math.comb(n_unseen, draws) / (tied + 1))
+
+
+@settings(max_examples=60)
+@given(st.integers(1, 250), st.floats(0, 1), st.floats(0, 1), st.integers(1, 120))
+def test_ties_are_the_mean_over_positions(n_unseen, share, tied_share, n_candidates):
+    above = int(share * n_unseen)
+    tied = int(tied_share * (n_unseen - above))
+    gain = gains("ndcg", 10)
+    found = one(lambda n, a, t: expected_gain(gain, n, a, t, n_candidates), n_unseen, above, tied)
+    exact = by_position(gain, n_unseen, above, tied, n_candidates)
+    assert found == pytest.approx(exact, abs=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("n_unseen", "above", "tied"),
+    [(3700, 12, 1), (18_813, 0, 1), (18_813, 500, 3), (92_221, 0, 1), (92_221, 3000, 20)],
+)
+def test_large_catalogues_lose_no_digits_that_matter(n_unseen, above, tied):
+    gain = gains("ndcg", 10)
+    found = one(lambda n, a, t: expected_gain(gain, n, a, t), n_unseen, above, tied)
+    assert found == pytest.approx(by_position(gain, n_unseen, above, tied, 100), abs=1e-9)
+
+
+def test_users_in_chunks_get_the_same(monkeypatch):
+    n_unseen = np.arange(900, 940)
+    above, tied = np.arange(40), np.arange(40) % 3 * 100
     whole = expected_gain(gains("ndcg", 10), n_unseen, above, tied)
-    monkeypatch.setattr(metrics, "_POINTS_PER_CHUNK", 300)
-    np.testing.assert_array_equal(expected_gain(gains("ndcg", 10), n_unseen, above, tied), whole)
-
-
-@pytest.mark.parametrize("tied", [[2] * 7, [9, 0, 30, 3, 0, 0, 5, 1], [11, 0, 4]])
-def test_pieces_hold_as_many_users_as_fit_and_at_least_one(monkeypatch, tied):
-    """A piece has up to 12 points, or one user with more ties; sizes by plain counting."""
-    sizes, size = [], 0
-    for points in (t + 1 for t in tied):
-        if size and size + points > 12:
-            sizes.append(size)
-            size = 0
-        size += points
-    sizes.append(size)
-    found = []
-
-    def drawn(gain, n_unseen, above, draws):
-        found.append(len(n_unseen))
-        return _drawn_gain(gain, n_unseen, above, draws)
-
-    monkeypatch.setattr(metrics, "_POINTS_PER_CHUNK", 12)
-    monkeypatch.setattr(metrics, "_drawn_gain", drawn)
-    n_unseen = np.arange(200, 200 + len(tied))  # all different, so that no point is merged
-    expected_gain(gains("hit", 10), n_unseen, np.zeros(len(tied)), np.array(tied))
-    assert found == sizes
+    monkeypatch.setattr(metrics, "_USERS_PER_CHUNK", 7)
+    pieces = expected_gain(gains("ndcg", 10), n_unseen, above, tied)
+    np.testing.assert_allclose(pieces, whole, rtol=1e-15)
+    assert len(expected_gain(gains("ndcg", 10), n_unseen[:0], above[:0], tied[:0])) == 0
 
 
 def test_fewer_draws_than_the_list_is_long():
