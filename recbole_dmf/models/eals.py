@@ -15,11 +15,10 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
-from recbole.model.abstract_recommender import GeneralRecommender
-from recbole.utils import InputType
 
 from recbole_dmf.data.split import drop_duplicates
 from recbole_dmf.errors import UserError
+from recbole_dmf.models.fitted import FittedRecommender
 from recbole_dmf.options import number
 
 TARGETS = ("binary", "rating")
@@ -223,7 +222,7 @@ def _training_matrix(config, dataset, target: str) -> sp.csr_matrix:
     )
 
 
-class EALS(GeneralRecommender):
+class EALS(FittedRecommender):
     """Matrix factorisation trained by `fit_epoch` instead of gradients; one call, one iteration.
 
     Options: `embedding_size` (K), `w0` and `alpha` (Eq. 8), `reg_weight` (sums over entries, as in
@@ -234,8 +233,6 @@ class EALS(GeneralRecommender):
     [n_items, K]. Users and items without training interactions, the padding id 0 among them, have
     zero vectors: they stay out of every sum, and cold items are exactly level at score 0.
     """
-
-    input_type = InputType.POINTWISE
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
@@ -254,8 +251,6 @@ class EALS(GeneralRecommender):
             vectors = torch.randn(len(counts), int(factors)) * init_std
             vectors[torch.from_numpy(counts == 0)] = 0.0  # never updated, so they stay zero
             self.register_buffer(name, vectors)
-        # RecBole's trainer wants an optimiser, and that wants a parameter.
-        self.fake_loss = torch.nn.Parameter(torch.zeros(1))
 
     def fit_epoch(self) -> float:
         """One iteration: all users, then all items. Returns the objective after it."""
@@ -266,10 +261,6 @@ class EALS(GeneralRecommender):
         self.user_embedding.copy_(torch.from_numpy(U))
         self.item_embedding.copy_(torch.from_numpy(V))
         return objective(self._by_user, U, V, s, reg)
-
-    def calculate_loss(self, interaction):
-        """Zero: the training is `fit_epoch`."""
-        return self.fake_loss.sum() * 0.0
 
     def predict(self, interaction):
         """Scores of (user, item) pairs, [batch]."""

@@ -6,17 +6,17 @@ RecBole's scores; the matrix that is inverted is as wide as the smaller of users
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from recbole.model.abstract_recommender import GeneralRecommender
-from recbole.utils import InputType, ModelType
+from recbole.utils import ModelType
 from torch import Tensor
 
 from recbole_dmf.data.interactions import interaction_matrix
+from recbole_dmf.models.fitted import FittedRecommender
 from recbole_dmf.options import number
 
 _FLOATS_PER_BLOCK = 20_000_000  # of dense rows
 
 
-class EASE(GeneralRecommender):
+class EASE(FittedRecommender):
     """Linear autoencoder of a user's interactions whose diagonal is zero.
 
     With X the binary training interactions, P = (X^T X + reg_weight I)^-1 and B = I - P / diag(P)
@@ -32,7 +32,6 @@ class EASE(GeneralRecommender):
         UserError: `reg_weight` is not positive.
     """
 
-    input_type = InputType.POINTWISE
     type = ModelType.TRADITIONAL
     weight: Tensor
     diagonal: Tensor
@@ -47,8 +46,6 @@ class EASE(GeneralRecommender):
         n = min(self.n_users, self.n_items)
         self.register_buffer("weight", torch.zeros(n, n))
         self.register_buffer("diagonal", torch.ones(self.n_items))
-        # RecBole's trainer wants an optimiser, and that wants a parameter.
-        self.fake_loss = torch.nn.Parameter(torch.zeros(1))
 
     @property
     def by_users(self) -> bool:
@@ -79,10 +76,6 @@ class EASE(GeneralRecommender):
             block = columns[:, start : start + size]
             parts.append(np.asarray(block.multiply(inverse @ block).sum(axis=0)).ravel())
         return np.concatenate(parts)
-
-    def calculate_loss(self, interaction) -> Tensor:
-        """Zero, shape []: the training is `fit_epoch`."""
-        return self.fake_loss.sum() * 0.0
 
     def _scores(self, user: NDArray) -> NDArray:
         """float32 [n, n_items]."""

@@ -6,12 +6,12 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
-from recbole.model.abstract_recommender import GeneralRecommender
-from recbole.utils import InputType, ModelType
+from recbole.utils import ModelType
 from torch import Tensor
 
 from recbole_dmf.data.interactions import MATRICES, interaction_matrix
 from recbole_dmf.errors import UserError
+from recbole_dmf.models.fitted import FittedRecommender
 from recbole_dmf.options import choice, number
 
 METHODS = ("item", "user")
@@ -101,7 +101,7 @@ def _largest_of_each_row(matrix: sp.csr_matrix, k: int) -> sp.csr_matrix:
     )
 
 
-class ItemKNN(GeneralRecommender):
+class ItemKNN(FittedRecommender):
     """A user's score of an item: the sum of its similarities to the user's own items.
 
     With `knn_method: user` it is the sum of the similarities of the user's neighbours who have the
@@ -116,7 +116,6 @@ class ItemKNN(GeneralRecommender):
         UserError: an option has a value that cannot be worked with.
     """
 
-    input_type = InputType.POINTWISE
     type = ModelType.TRADITIONAL
     neighbours: sp.csr_matrix
 
@@ -145,8 +144,6 @@ class ItemKNN(GeneralRecommender):
         n = self.n_items if self.by_item else self.n_users
         self.neighbours = sp.csr_matrix((n, n), dtype=np.float32)
         self.other_parameter_name = ["neighbours"]
-        # RecBole's trainer wants an optimiser, and that wants a parameter.
-        self.fake_loss = torch.nn.Parameter(torch.zeros(1))
 
     def fit_epoch(self) -> float:
         """Find the neighbours; there is no second step. Returns 0."""
@@ -154,10 +151,6 @@ class ItemKNN(GeneralRecommender):
         vectors = discount_frequent(vectors, self.frequency_discount)
         self.neighbours = nearest_neighbours(vectors, self.k, self.shrink, self.asymmetry)
         return 0.0
-
-    def calculate_loss(self, interaction) -> Tensor:
-        """Zero, shape []: the training is `fit_epoch`."""
-        return self.fake_loss.sum() * 0.0
 
     def _factors(self) -> tuple[sp.csr_matrix, sp.csr_matrix]:
         """A [n_users, m] and B [n_items, m] with scores A B^T."""

@@ -1,12 +1,13 @@
 """ItemPop: every user is recommended the items with the most training interactions."""
 
 import torch
-from recbole.model.abstract_recommender import GeneralRecommender
-from recbole.utils import InputType, ModelType
+from recbole.utils import ModelType
 from torch import Tensor
 
+from recbole_dmf.models.fitted import FittedRecommender
 
-class ItemPop(GeneralRecommender):
+
+class ItemPop(FittedRecommender):
     """Items in the order of their number of training interactions (Sec. 4.1, "ItemPop").
 
     RecBole's `Pop` counts an item once per batch, and sampled negatives too; this counts exactly.
@@ -17,23 +18,16 @@ class ItemPop(GeneralRecommender):
         dataset: RecBole's Dataset of the training interactions.
     """
 
-    input_type = InputType.POINTWISE
     type = ModelType.TRADITIONAL
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
         item = dataset.inter_feat[self.ITEM_ID]
         self.register_buffer("counts", torch.bincount(item, minlength=self.n_items).double())
-        # RecBole's trainer wants an optimiser, and that wants a parameter.
-        self.fake_loss = torch.nn.Parameter(torch.zeros(1))
 
     def fit_epoch(self) -> float:
         """Nothing is left to learn. Returns 0."""
         return 0.0
-
-    def calculate_loss(self, interaction) -> Tensor:
-        """Zero, shape []: nothing is left to learn."""
-        return self.fake_loss.sum() * 0.0
 
     def predict(self, interaction) -> Tensor:
         """Training interactions of each pair's item, [batch]."""
