@@ -263,6 +263,7 @@ def main() -> int:
                 "seconds": seconds,
                 "versions": versions(),
             }
+            given.out.mkdir(parents=True, exist_ok=True)
             file = given.out / f"mutation-{module}.json"
             file.write_text(json.dumps(about, indent=2) + "\n")
     return 1 if alive_in_all else 0
