@@ -136,6 +136,14 @@ def test_the_best_epoch_is_tested_not_the_last(run):
     )
 
 
+def test_epochs_are_counted_where_not_each_is_evaluated(run):
+    found = run(epochs=5, eval_step=2)
+    assert [row["epoch"] for row in read_csv(f"{found['folder']}/history.csv")] == ["2", "4"]
+    assert found["result"]["epochs_run"] == 5
+    assert found["result"]["epochs_evaluated"] == 2
+    assert found["result"]["best_epoch"] in (2, 4)
+
+
 def test_sampling_once_keeps_the_negatives(ready):
     from recbole_dmf import plugin
 

@@ -205,8 +205,9 @@ def _load_run(path: Path, label: str, seed: int) -> Run:
 
 def _load_history(path: Path, result: dict[str, Any]) -> pd.DataFrame:
     history = path.parent / "history.csv"
-    if not history.exists() and not result.get("epochs_run"):
-        return pd.DataFrame({"epoch": [], "value": []}, dtype=float)  # a model without epochs
+    evaluated = result.get("epochs_evaluated", result.get("epochs_run"))
+    if not history.exists() and not evaluated:
+        return pd.DataFrame({"epoch": [], "value": []}, dtype=float)
     rows = read_csv(history, (), ("epoch", "valid_ndcg@10_expected"))
     return rows.rename(columns={"valid_ndcg@10_expected": "value"})[["epoch", "value"]]
 

@@ -271,7 +271,7 @@ class NeuMFpTrainer(DMFTrainer):
             self.eval_step = min(self.config["eval_step"], epochs)
             self.logger.info(f"stage {stage}")
             super().fit(train_data, valid_data, verbose, saved, show_progress, evaluated)
-            self.model.stages[-1]["last_epoch"] = self.start_epoch = self._epochs_run
+            self.model.stages[-1]["last_epoch"] = self.start_epoch = self.epochs_run
             if self._best:
                 self.model.load_state_dict(self._best)
         return self.best_valid_score, self.best_valid_result
@@ -294,10 +294,6 @@ class NeuMFpTrainer(DMFTrainer):
         """Inverse of `own_state`, before the first epoch."""
         super().load_own_state(state, train_data)
         self._best = {k: v.to(self.device) for k, v in state["best"].items()}
-
-    def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
-        self._epochs_run = epoch_idx + 1
-        return super()._train_epoch(train_data, epoch_idx, loss_func, show_progress)
 
     def _optimizer_of(self, stage: str) -> torch.optim.Optimizer:
         parameters = self.model.parameters_of(stage)

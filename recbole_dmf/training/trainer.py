@@ -152,6 +152,11 @@ class RunTrainer(Trainer):
         self._state = state
         self.logger.info(f"going on after epoch {self.start_epoch}")
 
+    @property
+    def epochs_run(self) -> int:
+        """Epochs trained so far, those before a resume and those without an evaluation included."""
+        return self._epoch + 1
+
     def _find_best(self, epoch: int) -> None:
         """Make model.pt the checkpoint of `epoch`, and the only one.
 
@@ -178,7 +183,7 @@ class RunTrainer(Trainer):
                 hidden = self.start_epoch + 1 if self._state else None  # epochs made once more
                 self.tensorboard = EventFile(self.folder / "tensorboard", hidden)
             super().fit(train_data, *args, **kwargs)
-            self._write_state(self._epoch + 1, ended=True)
+            self._write_state(self.epochs_run, ended=True)
         else:
             set_random_states(self._state["random"])
         return self.best_valid_score, self.best_valid_result

@@ -344,6 +344,18 @@ def test_model_without_epochs_and_one_user(tmp_path):
     assert "validation_curves.png" not in written(folder)
 
 
+def test_a_run_without_an_evaluated_epoch_needs_no_history(tmp_path):
+    folder = make_folder(tmp_path / "c", {"DMF": 2.0}, seeds=(1,), epochs=8)
+    (run,) = folder.glob("runs/*")
+    (run / "history.csv").unlink()
+    edit_json(run / "result.json", epochs_evaluated=0)
+    write_report(folder)
+    assert "validation_curves.png" not in written(folder)
+    edit_json(run / "result.json", epochs_evaluated=8)
+    with pytest.raises(UserError, match=r"history\.csv: no such file"):
+        write_report(folder)
+
+
 def test_curves_are_means_over_the_epochs_that_all_seeds_have():
     ran = [(np.arange(1, 4), 3), (np.arange(1, 6), 4), (np.array([1, 3, 5]), 3)]
     valid = [(epochs, epochs * 10.0 + seed, best) for seed, (epochs, best) in enumerate(ran)]
