@@ -33,6 +33,7 @@ import recbole.trainer  # noqa: F401
 import scipy.stats  # noqa: F401
 import torch  # noqa: F401
 
+from recbole_dmf.files import make_folder, write_text
 from recbole_dmf.manifest import versions
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -263,9 +264,8 @@ def main() -> int:
                 "seconds": seconds,
                 "versions": versions(),
             }
-            given.out.mkdir(parents=True, exist_ok=True)
-            file = given.out / f"mutation-{module}.json"
-            file.write_text(json.dumps(about, indent=2) + "\n")
+            file = make_folder(given.out) / f"mutation-{module}.json"
+            write_text(file, json.dumps(about, indent=2) + "\n")
     return 1 if alive_in_all else 0
 
 

@@ -88,7 +88,7 @@ def _drawn(k: int, n: NDArray, marked: NDArray, draws: NDArray) -> Array:
 
     x = np.arange(k)[:, None]
     log_probability = log_choose(marked, x) + log_choose(n - marked, draws - x)
-    return np.exp(log_probability - log_choose(n, draws)).astype(np.float64)
+    return np.exp((log_probability - log_choose(n, draws)).astype(np.float64))
 
 
 def expected_gain(

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 INSTALL = "pip install 'recbole-dmf[report]'"
 SHORTEST_SECONDS = 0.01  # a logarithmic axis has no zero
 
+# One seed's epochs [n], expected NDCG@10 on valid [n], best epoch or None.
+ValidCurve = tuple[NDArray[np.float64], NDArray[np.float64], int | None]
+
 # Okabe and Ito's colours less black and yellow, which vanish on a dark and on a white page.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A8A8A")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
@@ -36,14 +39,14 @@ class Curves:
     Attributes:
         label: the model's name.
         hit, ndcg: float [n_seeds, K], metric at 1..K on test, expected reading.
-        valid: per seed (epochs [n], expected NDCG@10 on valid [n], best epoch or None).
+        valid: per seed.
         train_seconds: float [n_seeds].
     """
 
     label: str
     hit: NDArray[np.float64]
     ndcg: NDArray[np.float64]
-    valid: Sequence[tuple[NDArray[np.float64], NDArray[np.float64], int | None]]
+    valid: Sequence[ValidCurve]
     train_seconds: NDArray[np.float64]
 
 
@@ -114,14 +117,7 @@ def _metrics_at_k(models: Sequence[Curves]) -> "Figure":
         for index, model in enumerate(models):
             values = getattr(model, metric)
             k = np.arange(1, values.shape[1] + 1)
-            mean = values.mean(axis=0)
-            look = _look(index)
-            axes.plot(k, mean, **look)
-            if len(values) > 1:
-                spread = values.std(axis=0, ddof=1)
-                axes.fill_between(
-                    k, mean - spread, mean + spread, color=look["color"], alpha=0.2, linewidth=0
-                )
+            _mean_and_spread(axes, k, values, _look(index))
         name = "HR" if metric == "hit" else "NDCG"
         axes.set_xlabel("K (length of the list, items)")
         axes.set_ylabel(f"{name}@K (mean over users, 0 to 1)")
@@ -131,13 +127,21 @@ def _metrics_at_k(models: Sequence[Curves]) -> "Figure":
     return figure
 
 
-def shared_epochs(
-    valid: Sequence[tuple[NDArray[np.float64], NDArray[np.float64], int | None]],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _mean_and_spread(axes: Any, x: NDArray, values: NDArray[np.float64], look: dict) -> None:
+    """Line: mean over seeds; band: one standard deviation to each side. `values` [n_seeds, n]."""
+    mean = values.mean(axis=0)
+    axes.plot(x, mean, **look)
+    if len(values) > 1:
+        spread = values.std(axis=0, ddof=1)
+        band = {"color": look["color"], "alpha": 0.2, "linewidth": 0}
+        axes.fill_between(x, mean - spread, mean + spread, **band)
+
+
+def shared_epochs(valid: Sequence[ValidCurve]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The epochs that all seeds have, and the seeds' values there.
 
     Args:
-        valid: as in `Curves`; at least one seed.
+        valid: at least one seed.
 
     Returns:
         Epochs [n] and values [n_seeds, n], float64.
@@ -158,14 +162,10 @@ def _validation_curves(models: Sequence[Curves]) -> "Figure":
         look = _look(index)
         seeds = [seed for seed in models[index].valid if len(seed[0])]
         shared, values = shared_epochs(seeds)
-        mean = values.mean(axis=0)
-        axes.plot(shared, mean, **look, markevery=max(1, len(shared) // 8))
-        if len(seeds) > 1:
-            spread = values.std(axis=0, ddof=1)
-            band = {"color": look["color"], "alpha": 0.2, "linewidth": 0}
-            axes.fill_between(shared, mean - spread, mean + spread, **band)
+        marked = look | {"markevery": max(1, len(shared) // 8)}
+        _mean_and_spread(axes, shared, values, marked)
         for epochs, own, best in seeds:
-            on = epochs >= shared[-1] if len(shared) else epochs >= 0
+            on = epochs >= (shared[-1] if len(shared) else 0)
             thin = look | {"linewidth": 0.9, "marker": "none", "alpha": 0.6}
             axes.plot(epochs[on], own[on], **thin)
             kept = epochs == best

@@ -205,6 +205,7 @@ def _load_run(path: Path, label: str, seed: int) -> Run:
 
 def _load_history(path: Path, result: dict[str, Any]) -> pd.DataFrame:
     history = path.parent / "history.csv"
+    # results without `epochs_evaluated` are older: their `epochs_run` counted evaluations
     evaluated = result.get("epochs_evaluated", result.get("epochs_run"))
     if not history.exists() and not evaluated:
         return pd.DataFrame({"epoch": [], "value": []}, dtype=float)
