@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
+from recbole_dmf.commands.arguments import parse_open, without_options
 from recbole_dmf.errors import (
     DISK_FULL,
     FAILED,
@@ -19,7 +20,7 @@ from recbole_dmf.errors import (
     is_out_of_memory,
     write_error,
 )
-from recbole_dmf.options import nearest, parse_command_line, without_options
+from recbole_dmf.options import nearest
 
 PROCESSES = ("nproc", "world_size", "group_offset", "ip", "port")
 
@@ -102,7 +103,7 @@ def _run(argv: list[str]) -> int:
         print(RUN_HELP, end="")
         return 0
     own = ("model", "dataset", "config_files", "resume", *PROCESSES)
-    given = parse_command_line(argv, own, ("resume",), {"m": "model", "d": "dataset"})
+    given = parse_open(argv, own, ("resume",), {"m": "model", "d": "dataset"})
     machines = {name: given.named.pop(name) for name in PROCESSES if name in given.named}
     nproc = machines.pop("nproc", "1")
     if nproc != "1" or machines:

@@ -1,13 +1,12 @@
-"""Command line and YAML to checked options: unknown names and wrong types are errors."""
+"""Checked options: unknown names and wrong types are errors."""
 
 import difflib
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 from recbole_dmf.errors import UserError
-from recbole_dmf.literals import literal, not_finite, not_plain
+from recbole_dmf.literals import not_finite, not_plain
 
 # Smallest sensible values of RecBole's and our own numeric options.
 MINIMUM = {
@@ -38,74 +37,6 @@ _EITHER = {
     "gpu_id": (str, int, tuple),
     "data_path": (str,),
 }
-
-
-@dataclass
-class CommandLine:
-    """What a command line says.
-
-    Attributes:
-        named: values of the command's own options, as text.
-        options: RecBole or model options, as literals.
-        flags: command's own options without a value.
-    """
-
-    named: dict[str, str] = field(default_factory=dict)
-    options: dict[str, Any] = field(default_factory=dict)
-    flags: set[str] = field(default_factory=set)
-
-
-def parse_command_line(
-    argv: list[str], named: Iterable[str], flags: Iterable[str], short: dict[str, str]
-) -> CommandLine:
-    """Split `--k=v` and `--k v` into the command's own options and all others.
-
-    Args:
-        argv: arguments after the program's name.
-        named: own options that take a value, without dashes.
-        flags: own options that take none.
-        short: one-letter names, for example {"m": "model"}.
-
-    Raises:
-        UserError: a stray word, a missing value, or two values for one option.
-    """
-    result = CommandLine()
-    words = list(argv)
-    while words:
-        word = words.pop(0)
-        if word.startswith("--"):
-            name, equals, value = word[2:].partition("=")
-        elif word.startswith("-") and word[1:2] in short and (len(word) == 2 or word[2] == "="):
-            name, equals, value = short[word[1]], word[2:3], word[3:]
-        else:
-            raise UserError(f"{_short(word)} stands alone; write options as --name=value.")
-        name = name.replace("-", "_")
-        if name in flags and not equals:
-            result.flags.add(name)
-            continue
-        if not equals:
-            if not words or (words[0].startswith("--") and len(words[0]) > 2):
-                raise UserError(f"--{clip(name)} has no value; write --{clip(name)}=value.")
-            value = words.pop(0)
-        target = result.named if name in named else result.options
-        if not name or name in target:
-            told = f"--{clip(name)} is given twice." if name else f"{_short(word)} has no name."
-            raise UserError(told)
-        target[name] = value if name in named else literal(value)
-    return result
-
-
-def without_options(argv: list[str], names: Iterable[str]) -> list[str]:
-    """`argv` less the options `names` and their values, in both ways of writing them."""
-    kept: list[str] = []
-    words = iter(argv)
-    for word in words:
-        name, equals, _ = word.removeprefix("--").partition("=")
-        if not word.startswith("--") or name.replace("-", "_") not in names:
-            kept.append(word)
-        elif not equals:
-            next(words, None)
-    return kept
 
 
 def check_name(name: str, what: str) -> None:

@@ -32,6 +32,7 @@ import scipy.sparse as sp
 import torch
 import yaml
 
+from recbole_dmf.commands.arguments import parse_open
 from recbole_dmf.data.atomic import read_inter
 from recbole_dmf.data.check import check_folder, show
 from recbole_dmf.data.convert import main_convert
@@ -42,7 +43,6 @@ from recbole_dmf.experiments.plan import take_settings
 from recbole_dmf.files import make_folder, write_text
 from recbole_dmf.literals import load_yaml
 from recbole_dmf.manifest import versions
-from recbole_dmf.options import parse_command_line
 from recbole_dmf.plugin import default_settings
 from recbole_dmf.run import build_config
 from recbole_dmf.serving.recommend import Recommender
@@ -166,7 +166,7 @@ def options(rng: random.Random, folder: Path):
 
     def read():
         rest, chosen = take_settings(words)
-        given = parse_command_line(rest, ("model", "dataset"), ("fresh",), {"m": "model"})
+        given = parse_open(rest, ("model", "dataset"), ("fresh",), {"m": "model"})
         path = folder / "a.yaml"
         path.write_bytes(text)
         try:

@@ -2,15 +2,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recbole_dmf.commands.arguments import parse_open
 from recbole_dmf.errors import UserError
 from recbole_dmf.literals import literal
-from recbole_dmf.options import check_options, parse_command_line
+from recbole_dmf.options import check_options
 
 SHORT = {"m": "model", "d": "dataset"}
 
 
 def parse(*argv):
-    return parse_command_line(list(argv), ("model", "dataset"), ("fresh",), SHORT)
+    return parse_open(list(argv), ("model", "dataset"), ("fresh",), SHORT)
 
 
 def test_both_ways_of_writing_an_option():

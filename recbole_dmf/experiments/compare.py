@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from recbole_dmf.commands.arguments import parse_open
 from recbole_dmf.errors import FAILED, UserError, interruption
 from recbole_dmf.experiments.child import run_in_child
 from recbole_dmf.experiments.plan import (
@@ -29,7 +30,7 @@ from recbole_dmf.experiments.plan import (
 from recbole_dmf.experiments.report import Report, write_report
 from recbole_dmf.files import make_folder, write_text
 from recbole_dmf.lock import locked
-from recbole_dmf.options import nearest, parse_command_line
+from recbole_dmf.options import nearest
 from recbole_dmf.plugin import SPLIT
 from recbole_dmf.run import build_config, changes, replayable_settings
 
@@ -279,7 +280,7 @@ def main_compare(argv: Sequence[str]) -> int:
         return 0
     words, chosen = take_settings(argv)
     own = ("dataset", "models", "seeds", "results")
-    given = parse_command_line(words, own, ("fresh",), {"d": "dataset"})
+    given = parse_open(words, own, ("fresh",), {"d": "dataset"})
     for name in ("dataset", "models"):
         if not given.named.get(name):
             raise UserError(f"--{name} is missing; see recbole-dmf compare --help.")

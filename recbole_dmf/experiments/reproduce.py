@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from recbole_dmf.commands.arguments import parse_open
 from recbole_dmf.data.atomic import listed
 from recbole_dmf.errors import UserError
 from recbole_dmf.experiments.compare import check_labels, compare, finish
@@ -13,7 +14,7 @@ from recbole_dmf.experiments.plan import (
     take_settings,
     whole_numbers,
 )
-from recbole_dmf.options import clip, parse_command_line
+from recbole_dmf.options import clip
 
 HELP = """\
 usage: recbole-dmf reproduce {names} --dataset=NAME [--seeds=1,2,3]
@@ -47,7 +48,7 @@ def main_reproduce(argv: Sequence[str]) -> int:
         raise UserError(f"name the table first: recbole-dmf reproduce {experiment_names()[0]} ...")
     experiment = read_experiment(name)
     words, chosen = take_settings(words)
-    given = parse_command_line(
+    given = parse_open(
         words, ("dataset", "seeds", "results", "models"), ("fresh",), {"d": "dataset"}
     )
     dataset = given.named.get("dataset")

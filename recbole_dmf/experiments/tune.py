@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from tabulate import tabulate
 
+from recbole_dmf.commands.arguments import parse_open
 from recbole_dmf.errors import (
     FAILED,
     INTERRUPTED,
@@ -46,7 +47,6 @@ from recbole_dmf.experiments.space import (
 )
 from recbole_dmf.files import make_folder, write_text
 from recbole_dmf.lock import is_held, locked
-from recbole_dmf.options import parse_command_line
 from recbole_dmf.run import build_config, changes, replayable_settings, run_in
 from recbole_dmf.training.trainer import CHECKPOINT, remove_resume_files
 
@@ -346,7 +346,7 @@ def main_tune(argv: Sequence[str]) -> int:
         print(HELP, end="")
         return 0
     own = ("model", "dataset", "trials", "search", "results")
-    given = parse_command_line(list(argv), own, (), {"m": "model", "d": "dataset"})
+    given = parse_open(list(argv), own, (), {"m": "model", "d": "dataset"})
     for name in ("model", "dataset"):
         if not given.named.get(name):
             raise UserError(f"--{name} is missing; see recbole-dmf tune --help.")

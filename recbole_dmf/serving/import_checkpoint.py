@@ -8,11 +8,12 @@ from recbole.config import Config
 from recbole.utils import init_seed
 
 from recbole_dmf import compat, plugin
+from recbole_dmf.commands.arguments import parse_open
 from recbole_dmf.errors import UserError
 from recbole_dmf.evaluation.scores import all_scores
 from recbole_dmf.files import make_folder
 from recbole_dmf.literals import not_plain
-from recbole_dmf.options import nearest, parse_command_line
+from recbole_dmf.options import nearest
 from recbole_dmf.serving.rebuild import CHECKPOINT, rebuild
 from recbole_dmf.training.checkpoint import save_checkpoint
 
@@ -128,7 +129,7 @@ def main_import_checkpoint(argv: list[str]) -> int:
     if name.startswith("-"):
         raise UserError("name the file first: recbole-dmf import-checkpoint FILE --output=FOLDER.")
     named, flags = ("output", "data_path"), ("trust_checkpoint",)
-    given = parse_command_line(words, named, flags, {})
+    given = parse_open(words, named, flags, {})
     for option in given.options:
         raise UserError(f"unknown option --{option}{nearest(option, (*named, *flags))}")
     path = Path(name)

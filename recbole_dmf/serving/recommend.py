@@ -15,11 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recbole_dmf.commands.arguments import parse_open
 from recbole_dmf.data.history import History
 from recbole_dmf.errors import UserError
 from recbole_dmf.evaluation.scores import all_scores
 from recbole_dmf.models.dmf import DMF, Tower, unit_vectors
-from recbole_dmf.options import nearest, parse_command_line
+from recbole_dmf.options import nearest
 from recbole_dmf.serving.output import check_output, print_table, write_table
 from recbole_dmf.serving.rebuild import read_run, rebuild
 
@@ -424,7 +425,7 @@ def main_recommend(argv: list[str]) -> int:
 
 def parse_options(argv: list[str], named: tuple[str, ...], flags: tuple[str, ...]):
     """The command's own options, of which --checkpoint is needed; any other is an error."""
-    given = parse_command_line(argv, named, flags, {})
+    given = parse_open(argv, named, flags, {})
     for name in given.options:
         raise UserError(f"unknown option --{name}{nearest(name, (*named, *flags))}")
     if not given.named.get("checkpoint"):

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from recbole_dmf.commands.arguments import without_options
 from recbole_dmf.errors import UserError
-from recbole_dmf.options import without_options
 from recbole_dmf.training.checkpoint import load_checkpoint
 from recbole_dmf.training.parallel import _free_port, launch
 
