@@ -32,7 +32,6 @@ from recbole.utils.argument_list import (
     training_arguments,
 )
 
-from recbole_dmf import compat
 from recbole_dmf.data.atomic import listed, read_inter
 from recbole_dmf.data.benchmark_files import (
     find_parts,
@@ -45,6 +44,9 @@ from recbole_dmf.data.interactions import interaction_matrix
 from recbole_dmf.data.negatives import NegativeSampler
 from recbole_dmf.data.split import Split, drop_duplicates, leave_one_out
 from recbole_dmf.errors import UserError
+from recbole_dmf.host import compat
+from recbole_dmf.host.compat.manners import anomaly_detection_stays
+from recbole_dmf.host.compat.patch import replace
 from recbole_dmf.literals import load_yaml
 from recbole_dmf.options import check_options, clip, nearest
 from recbole_dmf.training.trainer import DMFTrainer, FitEpochTrainer, shows_progress
@@ -494,7 +496,7 @@ def find_model(name: str) -> type:
         UserError: no such model, or not a general recommender.
     """
     try:
-        with compat.anomaly_detection_stays():
+        with anomaly_detection_stays():
             found = get_model(name)
         if not hasattr(found, "type"):  # a name such as __doc__ finds something else there
             raise AttributeError(name)
@@ -595,13 +597,13 @@ def register() -> None:
         *((recbole.trainer, name, trainer) for name, trainer in _our_trainers().items()),
         (Config, "_load_internal_config_dict", _load_internal_config_dict),
     ]
-    _undo.extend(compat.replace(*replacement) for replacement in replacements)
+    _undo.extend(replace(*replacement) for replacement in replacements)
     for name, module in _our_models().items():
         full_name = _PREFIX + name.lower()
         old = sys.modules.get(full_name)
         sys.modules[full_name] = module
         _undo.append(lambda full_name=full_name, old=old: _restore_module(full_name, old))
-        _undo.append(compat.replace(recbole.model.general_recommender, name, getattr(module, name)))
+        _undo.append(replace(recbole.model.general_recommender, name, getattr(module, name)))
 
 
 def _restore_module(full_name: str, old: ModuleType | None) -> None:

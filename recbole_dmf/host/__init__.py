@@ -1,0 +1,1 @@
+"""All that knows RecBole's insides, so that nothing above has to."""
