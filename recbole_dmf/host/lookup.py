@@ -8,10 +8,10 @@ from recbole.data.dataset import Dataset as RecBoleDataset
 from recbole.data.utils import get_dataloader
 from recbole.utils import get_model, get_trainer
 
-from recbole_dmf import compat
 from recbole_dmf.data.interactions import interaction_matrix
 from recbole_dmf.data.negatives import NegativeSampler
 from recbole_dmf.errors import UserError
+from recbole_dmf.host.compat.manners import anomaly_detection_stays
 from recbole_dmf.host.dataset import LeaveOneOutDataset
 from recbole_dmf.host.option_layers import RUNNABLE
 from recbole_dmf.host.our_models import OUR_MODELS, model_module
@@ -36,7 +36,7 @@ def find_model(name: str) -> type:
         UserError: no such model, or not a general recommender.
     """
     try:
-        with compat.anomaly_detection_stays():
+        with anomaly_detection_stays():
             found = get_model(name)
         if not hasattr(found, "type"):  # a name such as __doc__ finds something else there
             raise AttributeError(name)

@@ -7,12 +7,12 @@ import torch
 from recbole.config import Config
 from recbole.utils import init_seed
 
-from recbole_dmf import compat
 from recbole_dmf.commands.arguments import parse_open
 from recbole_dmf.errors import UserError
 from recbole_dmf.evaluation.scores import all_scores
 from recbole_dmf.files import make_folder
 from recbole_dmf.host import lookup, plugin, properties
+from recbole_dmf.host.compat.pickles import load_trusted_checkpoint
 from recbole_dmf.literals import not_plain
 from recbole_dmf.options import nearest
 from recbole_dmf.run_folder import CHECKPOINT
@@ -52,7 +52,7 @@ def import_checkpoint(path: Path, data_path: Path | None = None) -> dict[str, An
             or the model needs more than a plain checkpoint holds.
     """
     plugin.register()
-    saved = compat.load_trusted_checkpoint(path)
+    saved = load_trusted_checkpoint(path)
     config = saved["config"]
     if not isinstance(config, Config):
         raise UserError(f"{path} is no checkpoint of RecBole: its config is of another type.")

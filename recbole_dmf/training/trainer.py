@@ -409,7 +409,7 @@ class FitEpochTrainer(Trainer):
 class EagerAdam(torch.optim.Adam):
     """Adam without torch's compiler, which the first step of every optimizer imports.
 
-    With `compat.optimizers_leave_the_compiler_alone` it saves 1.4 s and 70 MB at the start.
+    With `optimizers_leave_the_compiler_alone` it saves 1.4 s and 70 MB at the start.
     """
 
     _plain_step = inspect.unwrap(torch.optim.Adam.step)
