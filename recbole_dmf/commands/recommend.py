@@ -11,7 +11,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from recbole_dmf.commands.arguments import Parser
-from recbole_dmf.errors import UserError
+from recbole_dmf.errors import UNKNOWN_USERS, UserError
 from recbole_dmf.options import clip
 from recbole_dmf.serving.output import check_output, write_frame
 from recbole_dmf.serving.recommend import Recommender
@@ -50,7 +50,7 @@ def parser() -> Parser:
 
 
 def main(argv: list[str]) -> int:
-    """`recbole-dmf recommend`; returns the exit code.
+    """`recbole-dmf recommend`; returns the exit code, UNKNOWN_USERS if some were not answered.
 
     Raises:
         UserError: what is wrong with the options, the checkpoint or the ids.
@@ -67,9 +67,10 @@ def main(argv: list[str]) -> int:
     listed = None if given.users is None else read_users(given.users)
     recommender = Recommender.load(given.checkpoint, given.device)
     users = None if history is not None else listed or _users(given, recommender)
+    known, unknown = _by_knowledge(users or [], recommender)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        frame = recommender.recommend(users, topk, not given.include_seen, history)
+        frame = recommender.recommend(known or users, topk, not given.include_seen, history)
     for warning in caught:
         print(f"warning: {warning.message}", file=sys.stderr)
     if history is not None:
@@ -79,7 +80,14 @@ def main(argv: list[str]) -> int:
         print(f"{len(frame):,} recommendations written to {given.output}")
     else:
         print_frame(frame)
-    return 0
+    if unknown:
+        print(
+            f"error: {len(unknown)} of {len(set(users or []))} users are unknown to the model and "
+            f"have no recommendations: {', '.join(map(repr, unknown))}; --history recommends to "
+            "users who were not in training (DMF).",
+            file=sys.stderr,
+        )
+    return UNKNOWN_USERS if unknown else 0
 
 
 def check_checkpoint(checkpoint: str | None) -> None:
@@ -99,6 +107,13 @@ def _users(given: Namespace, recommender: Recommender) -> list[str]:
     if given.all:
         return recommender.users[1:].tolist()
     return [given.user] if recommender.knows_user(given.user) else given.user.split(",")
+
+
+def _by_knowledge(users: list[str], recommender: Recommender) -> tuple[list[str], list[str]]:
+    """The users that the model knows, and the others, each once."""
+    known = [user for user in users if recommender.knows_user(user)]
+    unknown = [user for user in dict.fromkeys(users) if not recommender.knows_user(user)]
+    return known, unknown
 
 
 def read_users(path: Path) -> list[str]:

@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 
 from finished_runs import HARD_IDS
+from recbole_dmf.cli import _dispatch, guarded
 from recbole_dmf.commands.recommend import main, parser, print_frame
-from recbole_dmf.errors import UserError
+from recbole_dmf.errors import UNKNOWN_USERS, UserError
 from recbole_dmf.serving.recommend import Recommender
 
 
@@ -62,6 +63,22 @@ def test_command_line_chooses_users(folder_of, load, capsys, tmp_path):
     assert "recommendations written to" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("how", ["user", "users"])
+def test_unknown_users_are_named_and_the_others_answered(how, folder_of, load, capsys, tmp_path):
+    asked = ["nobody", "u1", "x", "u2", "x"]
+    (tmp_path / "users.txt").write_text("\n".join(asked), encoding="utf-8")
+    words = {"user": f"--user={','.join(asked)}", "users": f"--users={tmp_path / 'users.txt'}"}
+    out = tmp_path / "out.csv"
+    argv = ["recommend", f"--checkpoint={folder_of('DMF-cosine')}", "--topk=4", words[how]]
+    assert guarded(_dispatch, [*argv, f"--output={out}"]) == UNKNOWN_USERS
+    printed = capsys.readouterr()
+    assert "2 of 4 users are unknown" in printed.err
+    assert "'nobody', 'x';" in printed.err
+    written = pd.read_csv(out, dtype={"user_id": str, "item_id": str})
+    expected = load("DMF-cosine").recommend(["u1", "u2"], k=4)
+    pd.testing.assert_frame_equal(written, expected, check_dtype=False, rtol=1e-6)
+
+
 def test_command_line_takes_a_history(folder_of, load, capsys, tmp_path):
     history = {"i1": 5, "i2": 3.5}
     (tmp_path / "h.json").write_text(json.dumps({**history, "nowhere": 1}), encoding="utf-8")
@@ -88,7 +105,7 @@ BAD_COMMANDS = {
     "no checkpoint": (["--user=u1"], "no --checkpoint"),
     "nobody": (["--checkpoint={run}"], "one of the arguments --user"),
     "user and all": (["--checkpoint={run}", "--user=u1", "--all"], "not allowed with"),
-    "unknown user": (["--checkpoint={run}", "--user=u1,nobody"], "'nobody'"),
+    "unknown users": (["--checkpoint={run}", "--user=nobody,x"], "'nobody' .*nor are 1 more"),
     "empty user": (["--checkpoint={run}", "--user="], "user '' is not among"),
     "unknown option": (["--checkpoint={run}", "--usr=u1"], "did you mean user"),
     "stray word": (["--checkpoint={run}", "--all", "u1"], "unrecognized arguments: u1"),
