@@ -6,13 +6,15 @@ if TYPE_CHECKING:
     from recbole_dmf.models.dmf import DMF
     from recbole_dmf.plugin import register
     from recbole_dmf.run import run_recbole
+    from recbole_dmf.serving.load import load
     from recbole_dmf.serving.recommend import Recommender
 
-__all__ = ["DMF", "Recommender", "register", "run_recbole"]
+__all__ = ["DMF", "Recommender", "load", "register", "run_recbole"]
 __version__ = "0.1.0"
 
 _HOME = {
     "DMF": "models.dmf",
+    "load": "serving.load",
     "register": "plugin",
     "run_recbole": "run",
     "Recommender": "serving.recommend",

@@ -98,8 +98,7 @@ def rebuild(content: dict[str, Any], device: torch.device | str = "cpu") -> torc
         with torch.random.fork_rng(devices=[]):
             model = model_class(settings, TrainingData(content["train"], settings))
         model.load_state_dict(content["state_dict"])
-        other = content["other_parameter"].items()
-        model.load_other_parameter({k: _on(settings["device"], v) for k, v in other})
+        model.load_other_parameter(on_device(content["other_parameter"], settings["device"]))
         return model.to(settings["device"]).eval()
     except UserError:
         raise
@@ -111,8 +110,9 @@ def rebuild(content: dict[str, Any], device: torch.device | str = "cpu") -> torc
         ) from error
 
 
-def _on(device: torch.device, value: Any) -> Any:
-    return value.to(device) if isinstance(value, torch.Tensor) else value
+def on_device(values: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """The same values, tensors among them on `device`."""
+    return {k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in values.items()}
 
 
 def usable_device(device: torch.device | str) -> torch.device:
