@@ -89,7 +89,7 @@ def test_pretrained_parameters_of_a_plain_checkpoint(trained, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--output=a"], "name the file first"),
+        (["--output=a"], "arguments are required: FILE"),
         (["none.pth", "--output=a", "--trust-checkpoint"], "no such file"),
         (["{path}"], "is not loaded: RecBole's checkpoints are pickles"),
         (["{path}", "--trust-checkpoint"], "no --output"),
@@ -126,5 +126,8 @@ def test_another_data_set_under_the_same_name(trained, tiny, tmp_path, capsys):
 
 
 def test_help(capsys):
-    assert guarded(_dispatch, ["import-checkpoint", "--help"]) == 0
-    assert "runs whatever code is in it" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as end:
+        guarded(_dispatch, ["import-checkpoint", "--help"])
+    assert end.value.code == 0
+    assert guarded(_dispatch, ["import-checkpoint"]) == 0
+    assert capsys.readouterr().out.count("whatever code is in it") == 2
