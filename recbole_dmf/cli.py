@@ -131,10 +131,10 @@ COMMANDS = {
     "report": ("recbole_dmf.experiments.report:main_report", "redraw a comparison's report"),
     "tune": ("recbole_dmf.experiments.tune:main_tune", "search options by validation"),
     "convert": ("recbole_dmf.data.convert:main_convert", "raw rating files -> atomic files"),
-    "recommend": ("recbole_dmf.serving.recommend:main_recommend", "items for users, known or new"),
-    "export": ("recbole_dmf.serving.export:main_export", "vectors and weights for other programs"),
+    "recommend": ("recbole_dmf.commands.recommend:main", "items for users, known or new"),
+    "export": ("recbole_dmf.commands.export:main", "vectors and weights for other programs"),
     "import-checkpoint": (
-        "recbole_dmf.serving.import_checkpoint:main_import_checkpoint",
+        "recbole_dmf.commands.import_checkpoint:main",
         "a plain checkpoint from one that RecBole pickled",
     ),
     "init-dataset": (

@@ -7,7 +7,7 @@ from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 from recbole.utils import get_model
 
-from recbole_dmf import plugin
+from recbole_dmf.host import plugin
 from recbole_dmf.host.compat.libraries import old_numpy_names_exist
 
 

@@ -1,6 +1,5 @@
-"""A trained model from its checkpoint alone, without the data set's files."""
+"""A trained model from the content of its model.pt alone, without the data set's files."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,21 +7,8 @@ import scipy.sparse as sp
 import torch
 from recbole.data.interaction import Interaction
 
-from recbole_dmf import plugin
 from recbole_dmf.errors import UserError
-from recbole_dmf.training.checkpoint import load_checkpoint
-
-CHECKPOINT = "model.pt"
-_KEYS = {
-    "model": str,
-    "dataset": str,
-    "settings": dict,
-    "users": list,
-    "items": list,
-    "train": sp.csr_matrix,
-    "state_dict": dict,
-    "other_parameter": dict,
-}
+from recbole_dmf.host import lookup, plugin
 
 
 class Settings(dict):
@@ -98,57 +84,21 @@ def _history(matrix: sp.csr_matrix, longest: int | None):
     return torch.from_numpy(ids), torch.from_numpy(value), torch.from_numpy(counts)
 
 
-def read_run(path: Path) -> dict[str, Any]:
-    """The checked content of a run's checkpoint, tensors on the CPU.
-
-    Args:
-        path: the run's folder, or its model.pt.
-
-    Raises:
-        UserError: missing, damaged, not one of ours, or its parts do not fit together.
-    """
-    path = Path(path)
-    if path.is_dir():
-        path = path / CHECKPOINT
-    content = load_checkpoint(path)
-    wrong = [name for name, kind in _KEYS.items() if not isinstance(content.get(name), kind)]
-    if wrong:
-        raise UserError(
-            f"{path} lacks {', '.join(wrong)}, or has them of the wrong type: it is no run's "
-            "checkpoint, or an older version's; name a run's folder, or train again."
-        )
-    for name in ("USER_ID_FIELD", "ITEM_ID_FIELD"):
-        if not isinstance(content["settings"].get(name), str):
-            raise UserError(f"{path} is damaged: its setting {name} is no text; train again.")
-    users, items, train = content["users"], content["items"], content["train"]
-    good = all(isinstance(token, str) for token in (*users, *items))
-    good = good and train.nnz > 0 and bool((np.isfinite(train.data) & (train.data > 0)).all())
-    if not good or train.shape != (len(users), len(items)):
-        raise UserError(
-            f"{path} is damaged: its {len(users)} users and {len(items)} items do not fit its "
-            f"{train.nnz} ratings of shape {train.shape}; train again."
-        )
-    train.sort_indices()
-    content["train"] = train.astype(np.float32)
-    return content
-
-
 def rebuild(content: dict[str, Any], device: torch.device | str = "cpu") -> torch.nn.Module:
-    """The trained model of `read_run`'s content, ready to score.
+    """The trained model of a model.pt's content (`serving.model_file`), ready to score.
 
     Raises:
         UserError: unknown device, or the model needs more than a checkpoint holds.
     """
     plugin.register()
     name = content["model"]
-    model_class = plugin.find_model(name)
+    model_class = lookup.find_model(name)
     settings = Settings(content["settings"], device=usable_device(device))
     try:
         with torch.random.fork_rng(devices=[]):
             model = model_class(settings, TrainingData(content["train"], settings))
         model.load_state_dict(content["state_dict"])
-        other = content["other_parameter"].items()
-        model.load_other_parameter({k: _on(settings["device"], v) for k, v in other})
+        model.load_other_parameter(on_device(content["other_parameter"], settings["device"]))
         return model.to(settings["device"]).eval()
     except UserError:
         raise
@@ -160,8 +110,9 @@ def rebuild(content: dict[str, Any], device: torch.device | str = "cpu") -> torc
         ) from error
 
 
-def _on(device: torch.device, value: Any) -> Any:
-    return value.to(device) if isinstance(value, torch.Tensor) else value
+def on_device(values: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """The same values, tensors among them on `device`."""
+    return {k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in values.items()}
 
 
 def usable_device(device: torch.device | str) -> torch.device:

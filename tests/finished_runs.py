@@ -1,9 +1,10 @@
-"""Finished runs on a small data set, made once."""
+"""Fixtures of finished runs on a small data set, each made once in a session."""
 
 import pytest
 
 from conftest import random_rows, write_inter
-from recbole_dmf.run import build_config, run_in
+from recbole_dmf.config import build_config
+from recbole_dmf.run import run_in
 from recbole_dmf.serving.recommend import Recommender
 
 FAST = {"init": "xavier", "output_activation": "linear", "learning_rate": 0.01, "epochs": 2}
@@ -28,6 +29,18 @@ RUNS = {
     "MultiVAE": ("MultiVAE", {"epochs": 1}),
 }
 VARIANTS = [name for name in RUNS if name.startswith("DMF")]
+
+HARD_IDS = [
+    "007",
+    "7",
+    " lead",
+    "two words",
+    "naïve-日本語-🎬",
+    "x" * 500,
+    "a,b",
+    '"quoted"',
+    "1e3",
+]
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +72,19 @@ def load(folder_of):
         return made[name]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def hard_run(tmp_path_factory):
+    """Folder of a run on a data set in which some users and items have awkward ids."""
+    base = tmp_path_factory.mktemp("hard")
+    plain = random_rows()
+    items = dict.fromkeys(row[1] for row in plain)
+    names = dict(zip(items, HARD_IDS, strict=False))
+    names |= {f"u{n}": name for n, name in enumerate(HARD_IDS)}
+    rows = [(names.get(u, u), names.get(i, i), r, t) for u, i, r, t in plain]
+    data = write_inter(base / "data", rows)
+    return train(base, data, "DMF", {"epochs": 1, "init": "xavier"})
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ import torch
 from recbole.data.interaction import Interaction
 from recbole.utils import init_seed
 
-from recbole_dmf import plugin
 from recbole_dmf.cli import _dispatch, guarded
+from recbole_dmf.host import lookup
 from recbole_dmf.run import run_recbole
 from recbole_dmf.serving.recommend import Recommender
 
@@ -49,8 +49,8 @@ def test_a_plain_checkpoint_scores_as_the_pickled_one(trained, tmp_path, capsys,
     saved = torch.load(path, weights_only=False)
     config = saved["config"]
     init_seed(config["seed"], config["reproducibility"])
-    train = plugin.load_dataset(config).build()[0]
-    before = plugin.find_model(model)(config, train)
+    train = lookup.load_dataset(config).build()[0]
+    before = lookup.find_model(model)(config, train)
     before.load_state_dict(saved["state_dict"])
     before.load_other_parameter(saved["other_parameter"])
     user = torch.arange(1, 31)
@@ -89,7 +89,7 @@ def test_pretrained_parameters_of_a_plain_checkpoint(trained, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--output=a"], "name the file first"),
+        (["--output=a"], "arguments are required: FILE"),
         (["none.pth", "--output=a", "--trust-checkpoint"], "no such file"),
         (["{path}"], "is not loaded: RecBole's checkpoints are pickles"),
         (["{path}", "--trust-checkpoint"], "no --output"),
@@ -126,5 +126,8 @@ def test_another_data_set_under_the_same_name(trained, tiny, tmp_path, capsys):
 
 
 def test_help(capsys):
-    assert guarded(_dispatch, ["import-checkpoint", "--help"]) == 0
-    assert "runs whatever code is in it" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as end:
+        guarded(_dispatch, ["import-checkpoint", "--help"])
+    assert end.value.code == 0
+    assert guarded(_dispatch, ["import-checkpoint"]) == 0
+    assert capsys.readouterr().out.count("whatever code is in it") == 2

@@ -1,4 +1,4 @@
-"""`recbole-dmf import-checkpoint FILE`: RecBole's pickled checkpoint to a plain one."""
+"""RecBole's own pickled checkpoints: read as the plain content of a model.pt."""
 
 from pathlib import Path
 from typing import Any
@@ -7,39 +7,19 @@ import torch
 from recbole.config import Config
 from recbole.utils import init_seed
 
-from recbole_dmf import plugin
-from recbole_dmf.commands.arguments import parse_open
 from recbole_dmf.errors import UserError
 from recbole_dmf.evaluation.scores import all_scores
-from recbole_dmf.files import make_folder
+from recbole_dmf.host import lookup, plugin, properties
 from recbole_dmf.host.compat.pickles import load_trusted_checkpoint
+from recbole_dmf.host.rebuild import rebuild
 from recbole_dmf.literals import not_plain
-from recbole_dmf.options import nearest
-from recbole_dmf.serving.rebuild import CHECKPOINT, rebuild
-from recbole_dmf.training.checkpoint import save_checkpoint
 
-HELP = """\
-usage: recbole-dmf import-checkpoint FILE --output=FOLDER --trust-checkpoint [--data_path=FOLDER]
-
-Make a checkpoint of plain tensors from one that RecBole's trainer wrote (.pth), for recommend, for
-export, and for options such as NeuMF's mf_pretrain_path. The data set's files are read again, for
-the ids and the training interactions.
-
-RecBole's checkpoints are pickles: loading one runs whatever code is in it, with all your rights.
-Nothing in this package does that unless you say --trust-checkpoint here. Say it for files that you
-wrote yourself, or had from somebody whose programs you would run.
-
-  --output FOLDER       gets model.pt; is made if need be
-  --trust-checkpoint    the file may run code
-  --data_path FOLDER    folder above the data set, if it has moved
-  --help, -h            this text
-"""
 # A name that means our model here, for the built-in one that RecBole trains under it.
 _BUILT_IN = {"DMF": "RecBoleDMF", "EASE": "RecBoleEASE", "ItemKNN": "RecBoleItemKNN"}
 _PROBED_USERS = 8
 
 
-def import_checkpoint(path: Path, data_path: Path | None = None) -> dict[str, Any]:
+def read_foreign_checkpoint(path: Path, data_path: Path | None = None) -> dict[str, Any]:
     """The content of a plain checkpoint for the model in RecBole's file. Runs the file's code.
 
     Args:
@@ -56,21 +36,21 @@ def import_checkpoint(path: Path, data_path: Path | None = None) -> dict[str, An
     if not isinstance(config, Config):
         raise UserError(f"{path} is no checkpoint of RecBole: its config is of another type.")
     name, dataset_name = config["model"], config["dataset"]
-    own_options = {*plugin.read_properties("model", name), "split_seed"}
+    own_options = {*properties.shipped_properties("model", name), "split_seed"}
     ours = own_options <= set(config.final_config_dict)
     name = name if ours else _BUILT_IN.get(name, name)
     folder = Path(config["data_path"])
     if data_path is not None:
         folder = data_path / dataset_name
     elif dataset_name == "ml-100k" and not folder.is_dir():
-        folder = plugin.RECBOLE_PROPERTIES.parent / "dataset_example" / dataset_name
+        folder = properties.RECBOLE_PROPERTIES.parent / "dataset_example" / dataset_name
     config.final_config_dict.update(
         model=name, data_path=str(folder), device=torch.device("cpu"), save_dataset=False
     )
     init_seed(config["seed"], config["reproducibility"])  # a random split is the one of training
-    dataset = plugin.load_dataset(config)
+    dataset = lookup.load_dataset(config)
     train = dataset.build()[0]
-    matrix = plugin.rated_matrix(config, train)
+    matrix = lookup.rated_matrix(config, train)
     if (matrix.data <= 0).any():  # RecBole scales the lowest rating to 0 by default
         matrix.data[:] = 1.0
     plain = {k: v for k, v in config.final_config_dict.items() if not_plain(v) is None}
@@ -92,7 +72,7 @@ def import_checkpoint(path: Path, data_path: Path | None = None) -> dict[str, An
 def _check_same_scores(config, train, content: dict[str, Any]) -> None:
     """Raise unless the model scores as before from the plain content alone."""
     name = content["model"]
-    model: Any = plugin.find_model(name)(config, train)
+    model: Any = lookup.find_model(name)(config, train)
     try:
         model.load_state_dict(content["state_dict"])
     except RuntimeError as error:
@@ -105,8 +85,8 @@ def _check_same_scores(config, train, content: dict[str, Any]) -> None:
     before, now = (_scores(m.eval(), train) for m in (model, rebuild(content)))
     if not torch.allclose(before, now, rtol=1e-4, atol=1e-5, equal_nan=True):
         raise UserError(
-            f"{name} scores otherwise from a plain checkpoint: it needs more of the data set than "
-            "the training interactions, or its ratings were scaled; train it here instead."
+            f"{name} gives other scores from a plain checkpoint: it needs more of the data set "
+            "than the training interactions, or its ratings were scaled; train it here instead."
         )
 
 
@@ -115,38 +95,3 @@ def _scores(model: Any, train) -> torch.Tensor:
     user = torch.arange(1, min(train.user_num, 1 + _PROBED_USERS))
     with torch.no_grad():
         return all_scores(model, user, train.item_num)
-
-
-def main_import_checkpoint(argv: list[str]) -> int:
-    """`recbole-dmf import-checkpoint`; see `HELP`. Returns the exit code.
-
-    Raises:
-        UserError: what is wrong with the options or the file.
-    """
-    if not argv or {"--help", "-h"} & set(argv):
-        print(HELP, end="")
-        return 0
-    name, *words = argv
-    if name.startswith("-"):
-        raise UserError("name the file first: recbole-dmf import-checkpoint FILE --output=FOLDER.")
-    named, flags = ("output", "data_path"), ("trust_checkpoint",)
-    given = parse_open(words, named, flags, {})
-    for option in given.options:
-        raise UserError(f"unknown option --{option}{nearest(option, (*named, *flags))}")
-    path = Path(name)
-    if not path.is_file():
-        raise UserError(f"{path}: no such file.")
-    if "trust_checkpoint" not in given.flags:
-        raise UserError(
-            f"{path} is not loaded: RecBole's checkpoints are pickles, and loading one runs "
-            "whatever code is in it, with all your rights. If you wrote it yourself or trust whom "
-            "you have it from, say so with --trust-checkpoint."
-        )
-    if not given.named.get("output"):
-        raise UserError("no --output is given; name a folder to write.")
-    data_path = given.named.get("data_path")
-    content = import_checkpoint(path, Path(data_path) if data_path else None)
-    target = make_folder(Path(given.named["output"])) / CHECKPOINT
-    save_checkpoint(target, content)
-    print(f"{content['model']} on {content['dataset']}: written to {target}")
-    return 0
