@@ -21,6 +21,7 @@ WORKAROUNDS = (
     libraries.sequences_have_lengths,
     libraries.tensors_own_their_values,
     libraries.dok_matrix_updates,
+    libraries.sparse_tensors_are_current,
     libraries.grad_scaler_is_current,
     libraries.optimizers_leave_the_compiler_alone,
     *(older.DIFFERENCES if older.IS_OLDER else ()),

@@ -1,5 +1,6 @@
 """Where RecBole does not know current versions of NumPy, pandas, SciPy and torch."""
 
+import sys
 import warnings
 from types import SimpleNamespace
 
@@ -8,7 +9,7 @@ import pandas as pd
 import torch
 from scipy.sparse import dok_matrix
 
-from recbole_dmf.host.compat.patch import Instead, Undo, all_of, replace
+from recbole_dmf.host.compat.patch import Instead, Undo, all_of, replace, silence
 
 OLD_NAMES = {
     "bool": np.bool_,
@@ -59,7 +60,10 @@ def missing_sequences_are_empty() -> Undo:
 
 
 def sequences_have_lengths() -> Undo:
-    """data/dataset/dataset.py:712, 792, 809 and 1217 call `agg(len)`, one number with pandas 3."""
+    """data/dataset/dataset.py:712, 792, 809 and 1217 call `agg(len)`, one number with pandas 3.
+
+    pandas 2 still gives the lengths and warns.
+    """
     import recbole.data.dataset.dataset as module
 
     def length(value):
@@ -67,7 +71,10 @@ def sequences_have_lengths() -> Undo:
             return pd.Series([len(one) for one in value], value.index, dtype=np.int64)
         return len(value)
 
-    return replace(module, "len", length)
+    return all_of(
+        replace(module, "len", length),
+        silence(r"using .* in Series\.agg", FutureWarning, r"recbole\.data\.dataset"),
+    )
 
 
 def tensors_own_their_values() -> Undo:
@@ -93,6 +100,20 @@ def dok_matrix_updates() -> Undo:
     if hasattr(dok_matrix, "_update"):
         return lambda: None
     return replace(dok_matrix, "_update", lambda self, items: self._dict.update(items))
+
+
+def sparse_tensors_are_current() -> Undo:
+    """lightgcn.py:125, layers.py:1639 and seven more use a deprecated sparse.FloatTensor."""
+    from recbole.model import general_recommender as models
+    from recbole.model import layers
+
+    def float_tensor(indices, values, *size):
+        return torch.sparse_coo_tensor(indices, values, *size, dtype=torch.float32)
+
+    names = ("dgcf", "dmf", "gcmc", "lightgcn", "ncl", "ngcf", "sgl", "spectralcf")
+    modules = (layers, *(sys.modules[f"{models.__name__}.{name}"] for name in names))
+    sparse = Instead(torch.sparse, FloatTensor=float_tensor)
+    return all_of(*(replace(module, "torch", Instead(torch, sparse=sparse)) for module in modules))
 
 
 def grad_scaler_is_current() -> Undo:

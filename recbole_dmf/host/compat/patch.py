@@ -1,6 +1,7 @@
 """Replacing attributes of other packages, and putting them back."""
 
 import sys
+import warnings
 from collections.abc import Callable
 from types import ModuleType
 
@@ -44,6 +45,18 @@ def all_of(*undo: Undo) -> Undo:
             one()
 
     return take_back
+
+
+def silence(message: str, category: type[Warning], module: str) -> Undo:
+    """Ignore a warning of the modules whose names match; all are patterns for `warnings`."""
+    warnings.filterwarnings("ignore", message, category, module)
+    entry = warnings.filters[0]
+
+    def undo():
+        if entry in warnings.filters:
+            warnings.filters.remove(entry)  # type: ignore[attr-defined]
+
+    return undo
 
 
 class Instead:

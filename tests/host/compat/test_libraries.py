@@ -84,6 +84,20 @@ def test_old_numpy_names_exist(stock, apply, config):
     assert MAP(given).metric_info(hits, np.array([1, 1]))[:, 1].tolist() == [1, 0.5]
 
 
+@pytest.mark.parametrize("name", ["LightGCN", "NGCF", "SGL"])
+def test_sparse_tensors_are_current(apply, model, name):
+    apply(libraries.dok_matrix_updates)
+    torch.manual_seed(1)
+    with pytest.warns(UserWarning, match=r"SparseTensor.* is deprecated"):
+        before = model(name).eval().forward()
+    apply(libraries.sparse_tensors_are_current)
+    torch.manual_seed(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        after = model(name).eval().forward()
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
 @pytest.fixture
 def shop(config, tmp_path):
     """A function (item rows after the header) -> Config of a data set with an item file."""
@@ -137,8 +151,12 @@ def test_sequences_have_lengths(apply, shop, kind):
     apply(libraries.missing_sequences_are_empty)
     with pytest.raises(ValueError, match="ength") if PANDAS_3 else nullcontext():
         Dataset(shop(*rows, **options))  # RecBole's own behaviour
-    apply(libraries.sequences_have_lengths)
-    found = [list(x) for x in Dataset(shop(*rows, **options)).item_feat["x"]][1:]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "A value is trying", FutureWarning)  # of _fill_nan
+        apply(libraries.sequences_have_lengths)
+        made = Dataset(shop(*rows, **options))
+    found = [list(x) for x in made.item_feat["x"]][1:]
     wanted = [[1, 2], [3], [4, 5]] if kind == "token_seq" else [[0, 0.25], [0.5], [0.75, 1]]
     assert found == wanted
 
