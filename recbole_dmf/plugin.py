@@ -47,7 +47,9 @@ from recbole_dmf.data.split import Split, drop_duplicates, leave_one_out
 from recbole_dmf.errors import UserError
 from recbole_dmf.literals import load_yaml
 from recbole_dmf.options import check_options, clip, nearest
-from recbole_dmf.training.trainer import DMFTrainer, FitEpochTrainer, shows_progress
+from recbole_dmf.training.algorithm1 import DMFTrainer
+from recbole_dmf.training.fit_epoch import FitEpochTrainer
+from recbole_dmf.training.trainer import shows_progress
 
 SPLIT = "latest_test_random_valid"  # value of eval_args.split.LS for the paper's split
 PROPERTIES = files("recbole_dmf.properties")
@@ -307,7 +309,7 @@ def _our_models() -> dict[str, ModuleType]:
 
 
 def _our_trainers() -> dict[str, type]:
-    from recbole_dmf.models.neumf_pretrained import NeuMFpTrainer
+    from recbole_dmf.training.neumf import NeuMFpTrainer
 
     return {
         "DMFTrainer": DMFTrainer,

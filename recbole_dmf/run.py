@@ -50,13 +50,9 @@ from recbole_dmf.lock import is_held, locked
 from recbole_dmf.manifest import commit, device_name, file_hashes, versions
 from recbole_dmf.options import check_name, check_options, clip
 from recbole_dmf.training import parallel
-from recbole_dmf.training.trainer import (
-    DMFTrainer,
-    RunTrainer,
-    remove_resume_files,
-    shows_progress,
-    trainer_class,
-)
+from recbole_dmf.training.algorithm1 import DMFTrainer
+from recbole_dmf.training.run_files import remove_resume_files
+from recbole_dmf.training.trainer import RunTrainer, shows_progress, trainer_class
 
 FORMAT = 1
 CONFIG, RESULT, RUN_LOG = "config.yaml", "result.json", "run.log"

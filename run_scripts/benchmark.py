@@ -101,7 +101,7 @@ def our_trainer(config, prepared):
 
 
 def our_epoch(trainer) -> None:
-    from recbole_dmf.training.trainer import DMFTrainer
+    from recbole_dmf.training.algorithm1 import DMFTrainer
 
     DMFTrainer._train_epoch(trainer, None, 0)  # without the run's history
 
@@ -116,7 +116,7 @@ def evaluate_ours(trainer, phase) -> None:
 def measure_ours(args) -> None:
     from recbole_dmf import plugin
     from recbole_dmf.run import build_config, prepare
-    from recbole_dmf.training.trainer import threads_for
+    from recbole_dmf.training.algorithm1 import threads_for
 
     config = build_config("DMF", args.dataset, None, our_options(args, args.batch_size))
     prepared = prepare(config, plugin.load_dataset(config))
@@ -257,7 +257,7 @@ def measure_stages(args) -> None:
     import torch
 
     from recbole_dmf import plugin
-    from recbole_dmf.data.interactions import distinct
+    from recbole_dmf.models.batch_encoding import distinct
     from recbole_dmf.run import build_config, prepare
 
     torch.set_num_threads(1)

@@ -48,7 +48,7 @@ from recbole_dmf.experiments.space import (
 from recbole_dmf.files import make_folder, write_text
 from recbole_dmf.lock import is_held, locked
 from recbole_dmf.run import build_config, changes, replayable_settings, run_in
-from recbole_dmf.training.trainer import CHECKPOINT, remove_resume_files
+from recbole_dmf.training.run_files import CHECKPOINT, remove_resume_files
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from recbole_dmf.errors import UserError
 from recbole_dmf.files import atomic_path, make_folder
-from recbole_dmf.models.dmf import DMF, NORM_EPSILON
+from recbole_dmf.models.dmf import DMF
+from recbole_dmf.models.gradients import NORM_EPSILON
 from recbole_dmf.serving.recommend import Recommender, parse_options
 
 ONNX_OPSET, ONNX_IR = 17, 8  # read by onnxruntime 1.12 and later

@@ -10,9 +10,9 @@ from recbole.utils import init_seed
 from recbole_dmf import compat, plugin
 from recbole_dmf.commands.arguments import parse_open
 from recbole_dmf.errors import UserError
-from recbole_dmf.evaluation.scores import all_scores
 from recbole_dmf.files import make_folder
 from recbole_dmf.literals import not_plain
+from recbole_dmf.models.scores import all_scores
 from recbole_dmf.options import nearest
 from recbole_dmf.serving.rebuild import CHECKPOINT, rebuild
 from recbole_dmf.training.checkpoint import save_checkpoint

@@ -18,8 +18,9 @@ from torch import Tensor
 from recbole_dmf.commands.arguments import parse_open
 from recbole_dmf.data.history import History
 from recbole_dmf.errors import UserError
-from recbole_dmf.evaluation.scores import all_scores
-from recbole_dmf.models.dmf import DMF, Tower, unit_vectors
+from recbole_dmf.models.dmf import DMF, Tower
+from recbole_dmf.models.gradients import unit_vectors
+from recbole_dmf.models.scores import all_scores
 from recbole_dmf.options import nearest
 from recbole_dmf.serving.output import check_output, print_table, write_table
 from recbole_dmf.serving.rebuild import read_run, rebuild
