@@ -7,9 +7,7 @@ from recbole_dmf.data import interactions
 from recbole_dmf.data.interactions import (
     Rows,
     SparseInput,
-    distinct,
     interaction_matrix,
-    pair_products,
 )
 
 
@@ -59,29 +57,3 @@ def test_no_dense_block_of_inputs():
     wide = sp.random(50, 200_000, density=1e-5, format="csr", random_state=0)
     product = sparse_input(wide).matmul(torch.ones(200_000, 2), torch.arange(20))
     assert product.shape == (20, 2)
-
-
-@pytest.mark.parametrize("n", [1, 5, 30, 200])
-def test_distinct_rows_and_places_give_the_batch_back(n):
-    ids = torch.randint(40, (n,), generator=torch.Generator().manual_seed(n))
-    rows, place = distinct(ids, 40)
-    rows = torch.arange(40) if rows is None else rows
-    assert torch.equal(rows if place is None else rows[place], ids)
-    assert place is None or len(rows) in (40, len(rows.unique()))
-
-
-@pytest.mark.parametrize("user_given", [True, False])
-@pytest.mark.parametrize("item_given", [True, False])
-@pytest.mark.parametrize("k", [1, 3])
-def test_pair_products_and_their_gradients(user_given, item_given, k, routines):
-    p, q = (torch.randn(n, 4, dtype=torch.float64, requires_grad=True) for n in (7, 7 * k))
-    user = torch.tensor([2, 0, 2, 6, 1, 2, 3]) if user_given else None
-    item = torch.randint(5, (7 * k,)) if item_given else None
-
-    def plain(p, q):
-        p = p if user is None else p[user]
-        q = q if item is None else q[item]
-        return (p.repeat(k, 1) * q).sum(-1)
-
-    torch.testing.assert_close(pair_products(p, q, user, item), plain(p, q))
-    assert torch.autograd.gradcheck(lambda p, q: pair_products(p, q, user, item), (p, q))

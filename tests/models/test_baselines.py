@@ -18,9 +18,11 @@ from recbole_dmf.evaluation.evaluate import summarise
 from recbole_dmf.host import lookup
 from recbole_dmf.models import item_knn
 from recbole_dmf.models.item_knn import EPSILON, discount_frequent, nearest_neighbours
-from recbole_dmf.models.neumf_pretrained import STAGES, NeuMFpTrainer
+from recbole_dmf.models.neumf_pretrained import STAGES
 from recbole_dmf.prepare import prepare
-from recbole_dmf.training.trainer import DMFTrainer, trainer_class
+from recbole_dmf.training.algorithm1 import DMFTrainer
+from recbole_dmf.training.neumf import NeuMFpTrainer
+from recbole_dmf.training.trainer import trainer_class
 
 
 def all_scores(model):
