@@ -6,7 +6,7 @@ from recbole_dmf.commands.arguments import Parser
 from recbole_dmf.errors import UserError
 from recbole_dmf.files import make_folder
 from recbole_dmf.host.foreign_checkpoint import read_foreign_checkpoint
-from recbole_dmf.serving.model_file import MODEL_FILE
+from recbole_dmf.run_folder import CHECKPOINT
 from recbole_dmf.training.checkpoint import save_checkpoint
 
 DESCRIPTION = """\
@@ -54,7 +54,7 @@ def main(argv: list[str]) -> int:
     if not given.output:
         raise UserError("no --output is given; name a folder to write.")
     content = read_foreign_checkpoint(given.file, given.data_path)
-    target = make_folder(Path(given.output)) / MODEL_FILE
+    target = make_folder(Path(given.output)) / CHECKPOINT
     save_checkpoint(target, content)
     print(f"{content['model']} on {content['dataset']}: written to {target}")
     return 0

@@ -9,11 +9,12 @@ from recbole.config import Config
 from recbole.data.dataloader import AbstractDataLoader
 from recbole.data.interaction import Interaction
 from recbole.data.utils import data_preparation
-from recbole.utils import FeatureSource, FeatureType, init_seed
+from recbole.utils import FeatureSource, FeatureType
 
-from recbole_dmf import plugin
 from recbole_dmf.errors import UserError
 from recbole_dmf.evaluation.candidates import Candidates
+from recbole_dmf.host.config import set_seeds
+from recbole_dmf.host.lookup import find_model
 from recbole_dmf.host.rebuild import on_device
 
 
@@ -64,11 +65,6 @@ def part_of(dataset: Any, rows: NDArray[np.int64]):
     return dataset.copy(dataset.inter_feat[torch.from_numpy(rows)])
 
 
-def seed_everything(config: Config) -> None:
-    """Seed Python, NumPy and torch as RecBole does at the start of a run."""
-    init_seed(config["seed"], config["reproducibility"])
-
-
 def recbole_loaders(config: Config, dataset: Any) -> tuple[Any, Any, Any]:
     """RecBole's own loaders of train, valid and test, for its own splits."""
     return data_preparation(config, dataset)
@@ -85,8 +81,8 @@ def restore_model(config: Config, train: Any, content: dict[str, Any]) -> torch.
     Raises:
         UserError: the parameters do not fit the data set or the model.
     """
-    seed_everything(config)
-    model: Any = plugin.find_model(config["model"])(config, train).to(config["device"])
+    set_seeds(config)
+    model: Any = find_model(config["model"])(config, train).to(config["device"])
     try:
         model.load_state_dict(content["state_dict"])
     except RuntimeError as error:

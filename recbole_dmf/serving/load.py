@@ -1,21 +1,22 @@
 """A finished run with its data set, as RecBole's `load_data_and_model` gives it for its own."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from recbole_dmf import plugin
+from recbole_dmf.config import build_config
 from recbole_dmf.errors import UserError
+from recbole_dmf.host.config import set_seeds
 from recbole_dmf.host.loaders import (
     CandidateDataLoader,
     part_of,
     recbole_loaders,
     restore_model,
-    seed_everything,
 )
+from recbole_dmf.host.lookup import load_dataset, train_loader
 from recbole_dmf.manifest import file_hashes
-from recbole_dmf.run import CONFIG, RESULT, build_config, prepare
-from recbole_dmf.serving.model_file import MODEL_FILE, read_model_file
+from recbole_dmf.prepare import prepare
+from recbole_dmf.run_folder import CHECKPOINT, CONFIG, RESULT, is_finished, read_result
+from recbole_dmf.serving.model_file import read_model_file
 
 
 def load(folder: Path | str, data_path: Path | str | None = None) -> tuple[Any, ...]:
@@ -39,12 +40,12 @@ def load(folder: Path | str, data_path: Path | str | None = None) -> tuple[Any, 
             run are damaged.
     """
     folder = Path(folder)
-    result = _read_result(folder)
-    content = read_model_file(folder / MODEL_FILE)
+    result = _result_of(folder)
+    content = read_model_file(folder / CHECKPOINT)
     options = {} if data_path is None else {"data_path": str(data_path)}
     config = build_config(None, None, [str(folder / CONFIG)], options)
-    seed_everything(config)
-    dataset = plugin.load_dataset(config)
+    set_seeds(config)
+    dataset = load_dataset(config)
     if not dataset.uses_our_split:
         _check_files(result, config, folder)
         train, valid, test = recbole_loaders(config, dataset)
@@ -58,23 +59,19 @@ def load(folder: Path | str, data_path: Path | str | None = None) -> tuple[Any, 
         if result["candidates_sha256"].get(name, candidates.sha256) != candidates.sha256:
             raise _changed(folder, f"the candidates of {name}", result, config)
         evaluated.append(CandidateDataLoader(config, part_of(dataset, rows), candidates))
-    train = plugin.train_loader(config, prepared.train, prepared.sampler)
+    train = train_loader(config, prepared.train, prepared.sampler)
     return config, restore_model(config, prepared.train, content), dataset, train, *evaluated
 
 
-def _read_result(folder: Path) -> dict[str, Any]:
-    path = folder / RESULT
-    if not path.is_file():
+def _result_of(folder: Path) -> dict[str, Any]:
+    if not is_finished(folder):
         raise UserError(
-            f"{folder} has no finished run (there is no {path}); name the folder of one, or "
-            f"resume it with run_recbole --resume={folder}."
+            f"{folder} has no finished run (there is no {folder / RESULT}); name the folder of "
+            f"one, or resume it with run_recbole --resume={folder}."
         )
-    try:
-        result = json.loads(path.read_bytes())
-        if not isinstance(result.get("files_sha256"), dict):
-            raise ValueError("it has no files_sha256")
-    except (OSError, ValueError, AttributeError) as error:
-        raise UserError(f"{path} is damaged ({error}).") from error
+    result = read_result(folder)
+    if not isinstance(result.get("files_sha256"), dict):
+        raise UserError(f"{folder / RESULT} is damaged: it has no files_sha256.")
     return result
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from recbole_dmf.errors import UserError
+from recbole_dmf.run_folder import CHECKPOINT
 from recbole_dmf.training.checkpoint import load_checkpoint
 
-MODEL_FILE = "model.pt"
 _KEYS = {
     "model": str,
     "dataset": str,
@@ -33,7 +33,7 @@ def read_model_file(path: Path) -> dict[str, Any]:
     """
     path = Path(path)
     if path.is_dir():
-        path = path / MODEL_FILE
+        path = path / CHECKPOINT
     content = load_checkpoint(path)
     wrong = [name for name, kind in _KEYS.items() if not isinstance(content.get(name), kind)]
     if wrong:
