@@ -21,6 +21,7 @@ from recbole_dmf.errors import (
     write_error,
 )
 from recbole_dmf.options import nearest
+from recbole_dmf.system import check_system
 
 PROCESSES = ("nproc", "world_size", "group_offset", "ip", "port")
 
@@ -52,6 +53,7 @@ def guarded(main: Callable[[list[str]], int], argv: list[str]) -> int:
     debug = "--debug" in argv
     argv = [word for word in argv if word != "--debug"]
     try:
+        check_system()
         with _terminable():
             return main(argv)
     except BrokenPipeError:
