@@ -57,6 +57,17 @@ def train_matrix(dataset: Any) -> sp.csr_matrix:
     return matrix
 
 
+def max_rating(dataset: Any) -> float:
+    """max(R) of Eq. (12), the upper end of a RecBole Dataset's rating scale; 1 without ratings.
+
+    The data set's attribute `max_rating`, else the option, else the largest training rating.
+    """
+    if dataset.config["RATING_FIELD"] not in dataset.inter_feat.columns:
+        return 1.0
+    given = getattr(dataset, "max_rating", None) or dataset.config["max_rating"]
+    return float(given or train_matrix(dataset).data.max(initial=0.0) or 1.0)
+
+
 def with_ones(matrix: sp.csr_matrix) -> sp.csr_matrix:
     """The same entries, each of them 1 (Eq. 1); the pattern is shared, not copied."""
     ones = np.ones_like(matrix.data)

@@ -9,6 +9,7 @@ from recbole.utils import init_seed
 
 from recbole_dmf.errors import UserError
 from recbole_dmf.host import lookup, plugin, properties
+from recbole_dmf.host.compat.pickles import load_trusted_checkpoint
 from recbole_dmf.host.rebuild import rebuild
 from recbole_dmf.literals import not_plain
 from recbole_dmf.models.scores import all_scores

@@ -8,6 +8,7 @@ from recbole.utils import InputType
 from torch import Tensor, nn
 
 from recbole_dmf.data.history import N_EARLIER
+from recbole_dmf.data.interactions import max_rating
 from recbole_dmf.errors import UserError
 from recbole_dmf.models.gradients import unit_vectors
 from recbole_dmf.models.losses import LOSSES
@@ -55,7 +56,7 @@ class TwoTowerModel(GeneralRecommender):
             raise UserError(f"mu is {self.mu}; it must lie between 0 and 0.5 (the paper: 1e-6).")
         feat = dataset.inter_feat
         rating = feat[self.RATING].numpy() if self.RATING in feat.columns else None
-        self.max_rating = float(config["max_rating"] or 1.0) if rating is not None else 1.0
+        self.max_rating = max_rating(dataset)
         if rating is not None and len(rating) and rating.max() > self.max_rating:
             raise UserError(
                 f"max_rating is {self.max_rating:g} but the data hold a rating of "

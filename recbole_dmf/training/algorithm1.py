@@ -58,13 +58,11 @@ class DMFTrainer(BaseTrainer):
                 f"{self.config['model']} needs negatives: set sample_num in train_neg_sample_args."
             )
         self._num = int(args["sample_num"])
-        self._sampler = NegativeSampler(
-            train_matrix(train_data._dataset),
-            seed=self.config["seed"],
-            distribution=args["distribution"],
-            alpha=args["alpha"],
-            device=device,
-        )
+        sampler = train_data._sampler
+        if not isinstance(sampler, NegativeSampler):  # RecBole's, with one of its own splits
+            matrix, seed = train_matrix(train_data._dataset), self.config["seed"]
+            sampler = NegativeSampler(matrix, seed, args["distribution"], float(args["alpha"]))
+        self._sampler = sampler.to(device)
         self._generator = torch.Generator(device).manual_seed(self.config["seed"])
         self.draw_negatives()
         self._prepared = True

@@ -15,6 +15,12 @@ class BaseTrainer(Trainer):
 
     data_parallel = False
 
+    def __init__(self, config, model):
+        super().__init__(config, model)
+        if self.fitted_once:  # whatever the options say, as RecBole's TraditionalTrainer
+            self.epochs = 1
+            self.eval_step = min(self.eval_step, 1)
+
     @property
     def fitted_once(self) -> bool:
         """Whether the model has no epochs: counting and solving need no second step."""

@@ -38,7 +38,7 @@ _LOOP = (  # attributes of a trainer that change from epoch to epoch
     "cur_step",
     "best_valid_score",
     "best_valid_result",
-    "best_epoch",
+    "checkpoint_epoch",
     "history",
     "seconds",
     "earlier_seconds",
@@ -57,7 +57,7 @@ class RunTrainer(BaseTrainer):
 
     Attributes:
         history: one dict per evaluated epoch, as in history.csv.
-        best_epoch: epoch of the checkpoint, counted from 1; 0 before the first.
+        checkpoint_epoch: epoch of the checkpoint, counted from 1; 0 before the first.
         seconds: total of training and of scoring so far, over all processes that made the run.
         earlier_seconds: that the run took in processes before this one.
         resumed_after: epochs after which it was stopped and went on.
@@ -87,7 +87,7 @@ class RunTrainer(BaseTrainer):
         self.environment = environment
         self.saved_model_file = str(folder / CHECKPOINT)
         self.history: list[dict[str, Any]] = []
-        self.best_epoch = 0
+        self.checkpoint_epoch = 0
         self.seconds = {"train": 0.0, "score": 0.0}
         self.earlier_seconds = 0.0
         self.resumed_after: list[int] = []
@@ -115,16 +115,21 @@ class RunTrainer(BaseTrainer):
         for note in notes:
             self.logger.warning(note)
         if parallel.rank() == 0:
-            restore_checkpoint(self.folder, state["best_epoch"])
+            restore_checkpoint(self.folder, state["checkpoint_epoch"])
         for name in _LOOP:
             setattr(self, name, state[name])
         if state["stages"] is not None:
             self.model.stages = state["stages"]
         self.resumed_after = [*state["resumed_after"], self.start_epoch]
-        self._best_of_resume = self.best_epoch
+        self._best_of_resume = self.checkpoint_epoch
         self._epoch = self.start_epoch - 1
         self._state = state
         self.logger.info(f"going on after epoch {self.start_epoch}")
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch of the best validation, from 1; None for a model that has no epochs."""
+        return None if self.fitted_once else self.checkpoint_epoch
 
     @property
     def epochs_run(self) -> int:
@@ -185,7 +190,7 @@ class RunTrainer(BaseTrainer):
         if not ended:
             state["learner"] = learner_state(self, train_data, self._fresh)
         save_checkpoint(self.folder / RESUME, state)
-        self._best_of_resume = self.best_epoch
+        self._best_of_resume = self.checkpoint_epoch
         (self.folder / BEFORE).unlink(missing_ok=True)
         now = time.perf_counter()
         self._next_write = now + (now - start) / WRITE_SHARE
@@ -270,7 +275,7 @@ class RunTrainer(BaseTrainer):
     def _save_checkpoint(self, epoch, verbose=True, **kwargs):
         if parallel.rank() == 0:
             path = Path(self.saved_model_file)
-            if self.best_epoch and self.best_epoch == self._best_of_resume:
+            if self.checkpoint_epoch and self.checkpoint_epoch == self._best_of_resume:
                 keep_checkpoint(self.folder)
                 self._best_of_resume = 0
             content = {
@@ -280,7 +285,7 @@ class RunTrainer(BaseTrainer):
                 "other_parameter": self.model.other_parameter(),
             }
             save_checkpoint(path, content)
-        self.best_epoch = epoch + 1
+        self.checkpoint_epoch = epoch + 1
 
     def load_best(self) -> None:
         """Put the checkpoint's parameters back into the model."""

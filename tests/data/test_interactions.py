@@ -1,13 +1,20 @@
+import copy
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from recbole.data.interaction import Interaction
 
 from recbole_dmf.data import interactions
 from recbole_dmf.data.interactions import (
     Rows,
     SparseInput,
     interaction_matrix,
+    max_rating,
+    train_matrix,
+    with_ones,
 )
 
 
@@ -57,3 +64,42 @@ def test_no_dense_block_of_inputs():
     wide = sp.random(50, 200_000, density=1e-5, format="csr", random_state=0)
     product = sparse_input(wide).matmul(torch.ones(200_000, 2), torch.arange(20))
     assert product.shape == (20, 2)
+
+
+@pytest.fixture
+def dataset():
+    """What the functions read of a RecBole Dataset of three interactions, one of them twice."""
+    feat = {"u": [1, 2, 1, 2], "i": [2, 1, 2, 3], "r": [4.0, 2.0, 1.0, 3.0], "t": [9, 1, 5, 2]}
+    columns = {name: torch.tensor(values) for name, values in feat.items()}
+    return SimpleNamespace(
+        inter_feat=Interaction(columns),
+        uid_field="u",
+        iid_field="i",
+        time_field="t",
+        user_num=3,
+        item_num=4,
+        config={"RATING_FIELD": "r", "max_rating": None},
+    )
+
+
+def test_one_training_matrix_for_all_who_ask(dataset):
+    matrix = train_matrix(dataset)
+    assert matrix.toarray().tolist() == [[0, 0, 0, 0], [0, 0, 4, 0], [0, 2, 0, 3]]  # the latest
+    assert train_matrix(dataset) is matrix
+    other = copy.copy(dataset)
+    other.inter_feat = Interaction({k: v[1:2] for k, v in dataset.inter_feat.interaction.items()})
+    assert train_matrix(other).toarray().tolist() == [[0, 0, 0, 0], [0, 0, 0, 0], [0, 2, 0, 0]]
+    assert with_ones(matrix).toarray().tolist() == [[0, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, 1]]
+    assert matrix.max() == 4  # the ones are another matrix
+
+
+def test_the_scale_is_the_data_sets_then_the_options_then_the_datas(dataset):
+    assert max_rating(dataset) == 4
+    dataset.config["max_rating"] = 5
+    assert max_rating(dataset) == 5
+    dataset.max_rating = 10.0
+    assert max_rating(dataset) == 10
+    dataset.config["RATING_FIELD"] = "stars"
+    assert max_rating(dataset) == 1
+    del dataset._train_matrix
+    assert train_matrix(dataset).max() == 1
