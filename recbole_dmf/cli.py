@@ -130,7 +130,7 @@ COMMANDS = {
     "reproduce": ("recbole_dmf.experiments.reproduce:main_reproduce", "a table of the paper"),
     "report": ("recbole_dmf.experiments.report:main_report", "redraw a comparison's report"),
     "tune": ("recbole_dmf.experiments.tune:main_tune", "search options by validation"),
-    "convert": ("recbole_dmf.data.convert:main_convert", "raw rating files -> atomic files"),
+    "convert": ("recbole_dmf.commands.convert:main", "other rating files -> atomic files"),
     "recommend": ("recbole_dmf.serving.recommend:main_recommend", "items for users, known or new"),
     "export": ("recbole_dmf.serving.export:main_export", "vectors and weights for other programs"),
     "import-checkpoint": (
@@ -138,11 +138,11 @@ COMMANDS = {
         "a plain checkpoint from one that RecBole pickled",
     ),
     "init-dataset": (
-        "recbole_dmf.data.init_dataset:main_init_dataset",
+        "recbole_dmf.commands.init_dataset:main",
         "write a data set's property file",
     ),
-    "generate": ("recbole_dmf.data.generate:main_generate", "data of any size, for trials"),
-    "check": ("recbole_dmf.data.check:main_check", "what is wrong with my atomic files?"),
+    "generate": ("recbole_dmf.commands.generate:main", "data of any size, for trials"),
+    "check": ("recbole_dmf.commands.check:main", "what is wrong with my atomic files?"),
     "doctor": ("recbole_dmf.doctor:main_doctor", "versions, device, and mixes known to be bad"),
 }
 
