@@ -143,7 +143,10 @@ COMMANDS = {
     ),
     "generate": ("recbole_dmf.commands.generate:main", "data of any size, for trials"),
     "check": ("recbole_dmf.commands.check:main", "what is wrong with my atomic files?"),
-    "doctor": ("recbole_dmf.doctor:main_doctor", "versions, device, and mixes known to be bad"),
+    "doctor": (
+        "recbole_dmf.commands.doctor:main_doctor",
+        "versions, device, and mixes known to be bad",
+    ),
 }
 
 

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from recbole_dmf import __version__
 from recbole_dmf.errors import UserError
 from recbole_dmf.manifest import commit, device_name, versions
+from recbole_dmf.version import __version__
 
 HELP = """\
 usage: recbole-dmf doctor
@@ -24,6 +24,7 @@ written, and what is known to go wrong with them. The exit code is 1 if there is
 """
 OPTIONAL = ("setuptools", "matplotlib", "optuna", "pyarrow", "faiss-cpu", "onnx", "safetensors")
 FREE_GB = 1
+PACKAGE = Path(__file__).parents[1]
 # package, first bad version (None: any), first good version again (None: none), why, what to do
 BAD = (
     ("numpy", "2", None, "RecBole uses names that NumPy 2 no longer has", "numpy<2"),
@@ -106,7 +107,7 @@ def known_bad(installed: dict[str, str], python: tuple[int, ...]) -> list[str]:
     if own is not None and own != __version__:
         found.append(
             f"version {own} is installed, but {__version__} is imported from "
-            f"{Path(__file__).parent}. Install that one: pip install -e {Path(__file__).parents[1]}"
+            f"{PACKAGE}. Install that one: pip install -e {PACKAGE.parent}"
         )
     return found
 
@@ -176,16 +177,16 @@ def _device() -> str:
 
 
 def _recbole() -> str:
-    from recbole_dmf import plugin
+    from recbole_dmf.host import lookup, plugin
 
     plugin.register()
-    return f"{len(plugin.model_names())} models, DMF is {plugin.find_model('DMF').__module__}"
+    return f"{len(lookup.model_names())} models, DMF is {lookup.find_model('DMF').__module__}"
 
 
 def _properties() -> str:
-    folder = Path(__file__).resolve().parent / "properties"
+    folder = PACKAGE.resolve() / "properties"
     if not folder.is_dir():  # a checkout keeps them beside the package
-        folder = folder.parents[1] / "properties"
+        folder = PACKAGE.resolve().parent / "properties"
     if not (folder / "protocol.yaml").is_file():
         raise FileNotFoundError(f"{folder} holds no protocol.yaml; install the package again")
     return str(folder)
@@ -231,7 +232,7 @@ def main_doctor(argv: list[str]) -> int:
     told = {name.replace("_", "-"): text for name, text in versions().items()} | installed
     saved = [Path("saved"), Path("results"), Path(tempfile.gettempdir())]
     lines = {
-        "this": f"recbole-dmf {__version__} in {Path(__file__).parent}",
+        "this": f"recbole-dmf {__version__} in {PACKAGE}",
         "commit": commit() or "none, not a checkout",
         "python": f"{platform.python_version()} at {sys.executable}, {platform.platform()}",
         "packages": ", ".join(f"{k} {v}" for k, v in told.items() if k != "python"),

@@ -14,8 +14,9 @@ from recbole.config import Config
 from recbole.data.dataset import Dataset
 from scipy.sparse import dok_matrix
 
-from recbole_dmf import compat, plugin
 from recbole_dmf.errors import UserError
+from recbole_dmf.host import compat, lookup, plugin
+from recbole_dmf.host.compat import libraries, manners, pickles
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +57,7 @@ def test_options_are_literals(apply, no_arguments):
         assert sys.recbole_was_here == 1
     finally:
         del sys.recbole_was_here
-    apply(compat.options_are_literals)
+    apply(manners.options_are_literals)
     assert config(wandb_project=evil)["wandb_project"] == evil
     assert not hasattr(sys, "recbole_was_here")
     assert config(topk="[3, 5]")["topk"] == [3, 5]
@@ -65,13 +66,13 @@ def test_options_are_literals(apply, no_arguments):
 def test_foreign_command_line_is_ignored(apply, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["other_program", "--seed=77"])
     assert config()["seed"] == 77  # RecBole takes it for its own
-    apply(compat.foreign_command_line_is_ignored)
+    apply(manners.foreign_command_line_is_ignored)
     assert config()["seed"] == 2020
 
 
 def test_data_path_is_honoured(apply, no_arguments):
     assert "dataset_example" in config(data_path="/elsewhere")["data_path"]  # RecBole drops it
-    apply(compat.data_path_is_honoured)
+    apply(manners.data_path_is_honoured)
     assert config(data_path="/elsewhere")["data_path"] == "/elsewhere/ml-100k"
     assert "dataset_example" in config()["data_path"]
 
@@ -80,7 +81,7 @@ def test_missing_data_set_is_explained(apply, no_arguments, tmp_path):
     missing = config(dataset="my-shop", data_path=str(tmp_path))
     with pytest.raises(ValueError, match=r"nor .my-shop. a known dataset name"):
         Dataset(missing)
-    apply(compat.missing_data_set_is_explained)
+    apply(manners.missing_data_set_is_explained)
     with pytest.raises(UserError, match=r"my-shop\.inter"):
         Dataset(missing)
 
@@ -90,7 +91,7 @@ def test_own_checkpoints_load(apply, no_arguments, tmp_path):
     trainer_module.torch.save({"config": config()}, path)
     with pytest.raises(Exception, match=r"[Ww]eights"):
         trainer_module.torch.load(path)  # RecBole's call, refused by torch
-    apply(compat.own_checkpoints_load)
+    apply(pickles.own_checkpoints_load)
     with pytest.raises(Exception, match=r"[Ww]eights"):
         trainer_module.torch.load(path)  # not written by this process since: stays refused
     trainer_module.torch.save({"config": config()}, path)
@@ -121,7 +122,7 @@ def test_pretrained_files_run_no_code(apply, no_arguments, tmp_path, monkeypatch
         warnings.simplefilter("ignore")
         neumf.torch.load(path)  # RecBole's call
     assert went_off()
-    apply(compat.pretrained_files_run_no_code)
+    apply(pickles.pretrained_files_run_no_code)
     for module in (convncf, nais, neumf, ract):
         with pytest.raises(UserError, match="import-checkpoint"):
             module.torch.load(path)
@@ -139,7 +140,7 @@ def test_embeddings_run_no_code(apply, tmp_path, went_off):
     np.save(path, np.array([Bomb()], object), allow_pickle=True)
     ldiffrec.np.load(path, allow_pickle=True)  # RecBole's call
     assert went_off()
-    apply(compat.embeddings_run_no_code)
+    apply(pickles.embeddings_run_no_code)
     with pytest.raises(UserError, match=r"item_emb\.npy"):
         ldiffrec.np.load(path, allow_pickle=True)
     assert not went_off()
@@ -157,7 +158,7 @@ def test_caches_are_not_unpickled(apply, no_arguments, tmp_path, went_off):
         with pytest.raises((TypeError, AttributeError)):
             load(settings)  # RecBole unpickles, then stumbles over what it got
         assert went_off()
-    apply(compat.caches_are_not_unpickled)
+    apply(pickles.caches_are_not_unpickled)
     assert data.load_split_dataloaders(settings) is None
     with pytest.raises(UserError, match=r"ml-100k-Dataset\.pth is RecBole's cache"):
         data.create_dataset(settings)
@@ -168,18 +169,18 @@ def test_trusted_checkpoints_are_recboles(tmp_path):
     path = tmp_path / "a.pth"
     path.write_bytes(b"nothing")
     with pytest.raises(UserError, match="cannot be read"):
-        compat.load_trusted_checkpoint(path)
+        pickles.load_trusted_checkpoint(path)
     torch.save({"state_dict": {}}, path)
     with pytest.raises(UserError, match="no config"):
-        compat.load_trusted_checkpoint(path)
+        pickles.load_trusted_checkpoint(path)
     torch.save({"state_dict": {}, "config": 5}, path)
-    assert compat.load_trusted_checkpoint(path)["config"] == 5
+    assert pickles.load_trusted_checkpoint(path)["config"] == 5
 
 
 def test_grad_scaler_is_current(apply):
     with pytest.warns(FutureWarning, match="GradScaler"):
         trainer_module.amp.GradScaler(enabled=False)
-    apply(compat.grad_scaler_is_current)
+    apply(libraries.grad_scaler_is_current)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert not trainer_module.amp.GradScaler(enabled=False).is_enabled()
@@ -190,7 +191,7 @@ def test_grad_scaler_is_current(apply):
 def test_dok_matrix_updates(apply):
     before_1_13 = tuple(map(int, scipy.__version__.split(".")[:2])) < (1, 13)
     assert hasattr(dok_matrix((2, 2)), "_update") == before_1_13
-    apply(compat.dok_matrix_updates)
+    apply(libraries.dok_matrix_updates)
     matrix = dok_matrix((2, 2), dtype=np.float32)
     matrix._update({(0, 1): 3.0})
     assert matrix.toarray().tolist() == [[0, 3], [0, 0]]
@@ -203,7 +204,7 @@ def test_no_stray_tensorboard(apply, tmp_path, monkeypatch):
     trainer_module.get_tensorboard(logging.getLogger()).close()
     assert (tmp_path / "log_tensorboard").is_dir()  # RecBole's writer
     (tmp_path / "log_tensorboard").rename(tmp_path / "old")
-    apply(compat.no_stray_tensorboard)
+    apply(manners.no_stray_tensorboard)
     trainer_module.get_tensorboard(logging.getLogger()).add_scalar("a", 1, 0)
     assert not (tmp_path / "log_tensorboard").exists()
 
@@ -212,9 +213,9 @@ def test_optimizers_leave_the_compiler_alone():
     """In a process of its own, since an import cannot be taken back."""
     program = """if 1:
         import sys, torch
-        from recbole_dmf import compat
+        from recbole_dmf.host.compat import libraries
         from recbole_dmf.training.trainer import EagerAdam
-        undo = compat.optimizers_leave_the_compiler_alone()
+        undo = libraries.optimizers_leave_the_compiler_alone()
         weight = torch.nn.Parameter(torch.ones(2))
         optimizer = EagerAdam([weight], fused=True)
         weight.sum().backward()
@@ -253,9 +254,9 @@ def test_torch_in_recboles_trainer_is_put_back():
 def test_anomaly_detection_stays():
     program = """
 import torch
-from recbole_dmf import compat
+from recbole_dmf.host.compat import manners
 from recbole.utils import get_model
-with compat.anomaly_detection_stays():
+with manners.anomaly_detection_stays():
     get_model("SINE")
     assert torch.is_anomaly_enabled()  # RecBole's own behaviour
 assert not torch.is_anomaly_enabled()
@@ -267,5 +268,5 @@ def test_looking_for_a_model_leaves_anomaly_detection_alone():
     plugin.register()
     before = torch.is_anomaly_enabled()
     with pytest.raises(UserError, match="is a sequential model"):
-        plugin.find_model("SINE")
+        lookup.find_model("SINE")
     assert torch.is_anomaly_enabled() == before

@@ -4,8 +4,9 @@ import sys
 
 import pytest
 
-from recbole_dmf import __version__, doctor
 from recbole_dmf.cli import _dispatch, guarded
+from recbole_dmf.commands import doctor
+from recbole_dmf.version import __version__
 
 GOOD = {
     "recbole-dmf": __version__,
@@ -122,7 +123,7 @@ def test_doctor_finds_folders_that_cannot_be_used(monkeypatch, capsys, tmp_path)
 
 
 def test_doctor_finds_lost_property_files(monkeypatch, tmp_path):
-    monkeypatch.setattr(doctor, "__file__", str(tmp_path / "recbole_dmf" / "doctor.py"))
+    monkeypatch.setattr(doctor, "PACKAGE", tmp_path / "recbole_dmf")
     problems = []
     assert "see below" in doctor._tried("property files", doctor._properties, problems)
     assert "protocol.yaml; install the package again" in problems[0]
