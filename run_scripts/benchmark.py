@@ -471,7 +471,7 @@ def plot_table(measured: dict, axes) -> None:
 def growth(args) -> dict:
     from tabulate import tabulate
 
-    from recbole_dmf.data.generate import generate, write_generated
+    from recbole_dmf.datasets.generate import generate, write_generated
 
     results = []
     for users, items, ratings in GROWTH:

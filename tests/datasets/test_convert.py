@@ -1,4 +1,4 @@
-"""recbole_dmf.data.convert: raw layouts to atomic files, and what bad ones are answered with."""
+"""recbole_dmf.datasets.convert: other formats to atomic files, and the errors of bad ones."""
 
 import gzip
 import io
@@ -16,11 +16,11 @@ import recbole
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recbole_dmf.data import raw
+from recbole_dmf.commands import convert as command
 from recbole_dmf.data.atomic import read_inter
-from recbole_dmf.data.convert import main_convert, to_atomic
-from recbole_dmf.data.sources import REVIEW_KEYS
-from recbole_dmf.data.summary import cold_items, keep_latest, latest_rows
+from recbole_dmf.datasets import archives
+from recbole_dmf.datasets.convert import to_atomic
+from recbole_dmf.datasets.sources import REVIEW_KEYS
 from recbole_dmf.errors import UserError
 
 ML_100K = Path(recbole.__file__).parent / "dataset_example" / "ml-100k" / "ml-100k.inter"
@@ -48,7 +48,7 @@ def zipped(path, **files):
 
 
 def convert(*arguments):
-    return main_convert([str(argument) for argument in arguments])
+    return command.main([str(argument) for argument in arguments])
 
 
 # ---- MovieLens
@@ -217,7 +217,7 @@ def test_table_units(tmp_path, unit, scale):
 
 
 def test_table_in_chunks_keeps_rows_and_numbers_them(tmp_path, monkeypatch):
-    monkeypatch.setattr("recbole_dmf.data.tables.ROWS", 7)
+    monkeypatch.setattr("recbole_dmf.datasets.tables.ROWS", 7)
     rows = [(f"u{k % 5}", f"i{k}", str(1 + k % 5), str(k)) for k in range(50)]
     source = tmp_path / "t.csv"
     source.write_text(joined(rows, ";", "user_id;item_id;r;t\n"))
@@ -230,7 +230,7 @@ def test_table_in_chunks_keeps_rows_and_numbers_them(tmp_path, monkeypatch):
 
 
 def test_lines_in_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr(raw, "BLOCK", 40)
+    monkeypatch.setattr(archives, "BLOCK", 40)
     rows = [(f"{k % 5}", f"{k}", "3", str(1000 + k)) for k in range(50)]
     (tmp_path / "u.data").write_text(joined(rows, "\t"))
     convert(tmp_path / "u.data", tmp_path / "out")
@@ -307,35 +307,6 @@ def test_filters_count_items_first(tmp_path, core):
     assert 0 < len(expected) < len(rows)
     assert rows_of(tmp_path / "out" / "out.inter") == expected
     assert len(brute_force(rows, 9, 7, True)) != len(brute_force(rows, 9, 7, False))
-
-
-pairs = st.lists(
-    st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=30
-)
-
-
-@given(pairs)
-def test_keep_latest_and_latest_rows(rows):
-    users, items, times = (np.array(column) for column in zip(*rows, strict=True))
-    kept = keep_latest(users, items, times.astype(float))
-    best = {}
-    for row, (user, item, time) in enumerate(rows):
-        if (user, item) not in best or time >= rows[best[user, item]][2]:
-            best[user, item] = row
-    assert np.flatnonzero(kept).tolist() == sorted(best.values())
-
-    codes = np.unique(users, return_inverse=True)[1]
-    tested, level = latest_rows(codes, times.astype(float))
-    for user in range(codes.max() + 1):
-        mine = [row for row in range(len(rows)) if codes[row] == user]
-        last = max(times[row] for row in mine)
-        latest = [row for row in mine if times[row] == last]
-        assert (tested[user], level[user]) == (latest[-1], len(latest))
-    assert latest_rows(codes, None)[0].tolist() == [
-        max(np.flatnonzero(codes == user)) for user in range(codes.max() + 1)
-    ]
-    others = np.delete(items, tested)
-    assert cold_items(items, tested) == sum(item not in others for item in items[tested])
 
 
 # ---- Round trip
@@ -590,7 +561,7 @@ def test_bad_calls(tmp_path):
 
 
 def test_archives_that_claim_too_much(tmp_path, monkeypatch):
-    monkeypatch.setattr(raw, "FREE_SIZE", 1000)
+    monkeypatch.setattr(archives, "FREE_SIZE", 1000)
     text = "1\t2\t3\t4\n" * 100_000
     with pytest.raises(UserError, match="claims to unpack to"):
         convert(zipped(tmp_path / "x.zip", **{"u.data": text}), tmp_path / "out")
@@ -660,12 +631,12 @@ KILLED = """
 import os, sys
 from pathlib import Path
 import pandas as pd
-from recbole_dmf.data.writer import write_table
+from recbole_dmf.datasets.writer import write_atomic
 class Column(pd.Series):
     @property
     def iloc(self):
         os._exit(9)
-write_table(Path(sys.argv[1]), ["user_id:token"], [Column(["a"], dtype="category")])
+write_atomic(Path(sys.argv[1]), ["user_id:token"], [Column(["a"], dtype="category")])
 """
 
 

@@ -1,4 +1,4 @@
-"""`recbole-dmf generate OUT`: ratings of any size with a long tail and planted factors.
+"""Ratings of any size with a long tail and planted factors.
 
 Each user has tastes, a distribution over `N_GENRES` genres, and each item belongs to one genre. A
 user's items are drawn by taste and, within a genre, by popularity; one in seven by popularity
@@ -6,7 +6,6 @@ alone. So the chance of a pair has rank `N_GENRES` + 1, and a model that finds t
 better than popularity does. Ratings are higher in a user's favourite genres.
 """
 
-import argparse
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recbole_dmf.data.split import MIN_INTERACTIONS
-from recbole_dmf.data.writer import write_table
+from recbole_dmf.datasets.writer import write_atomic
 from recbole_dmf.errors import UserError
 
 N_GENRES = 20
@@ -144,28 +143,5 @@ def write_generated(out: Path, interactions: dict[str, NDArray], seed: int) -> P
     columns += [pd.Series(interactions[name]) for name in ("rating", "timestamp")]
     path = Path(out) / f"{Path(out).resolve().name}.inter"
     header = ("user_id:token", "item_id:token", "rating:float", "timestamp:float")
-    write_table(path, header, columns)
+    write_atomic(path, header, columns)
     return path
-
-
-def main_generate(argv: list[str]) -> int:
-    """The command `generate`; returns 0.
-
-    Raises:
-        UserError: no data set has this size, or OUT cannot be written.
-    """
-    parser = argparse.ArgumentParser(
-        prog="recbole-dmf generate",
-        description="Write ratings of any size with a long tail and planted factors.",
-    )
-    parser.add_argument("out", type=Path, help="folder of the data set; its name is the set's")
-    for name, example in (("users", "6040"), ("items", "3706"), ("ratings", "1000000")):
-        parser.add_argument(f"--{name}", type=int, required=True, help=f"for example {example}")
-    parser.add_argument("--seed", type=int, default=2020)
-    arguments = parser.parse_args(argv)
-    if arguments.seed < 0:
-        raise UserError(f"seed is {arguments.seed}; give a number from 0 on.")
-    interactions = generate(arguments.users, arguments.items, arguments.ratings, arguments.seed)
-    path = write_generated(arguments.out, interactions, arguments.seed)
-    print(f"{path}: {arguments.ratings} ratings, {arguments.users} users, {arguments.items} items")
-    return 0

@@ -12,7 +12,7 @@ from recbole_dmf.files import atomic_path, make_folder
 _BLOCK = 1 << 20
 
 
-def write_table(
+def write_atomic(
     path: Path, header: Sequence[str], columns: Sequence[pd.Series], separator: str = "\t"
 ) -> None:
     """Write columns (categoricals of str, or float64) as an atomic file.

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from conftest import random_rows, write_inter
+from recbole_dmf.commands import check, init_dataset
 from recbole_dmf.config import build_config
-from recbole_dmf.data.check import main_check
-from recbole_dmf.data.init_dataset import main_init_dataset
+from recbole_dmf.datasets.check import check_folder
 from recbole_dmf.errors import UserError
 from recbole_dmf.host import lookup, properties
 from recbole_dmf.literals import load_yaml
@@ -138,8 +138,8 @@ BAD_YAML = {
     "no name": ("3: 4\n", "option: value"),
     "unclosed": ("load_col: {inter: [user_id\n", "not a YAML file"),
     "Latin-1": (b"max_rating: 5 # \xe9\n", "not a YAML file"),
-    "model_settings": ("model_settings: [DMF]\n", "model_settings must hold"),
-    "nested model_settings": ("model_settings: {DMF: 3}\n", "model_settings must hold"),
+    "model_settings": ("model_settings: [DMF]\n", "model_settings must be written"),
+    "nested model_settings": ("model_settings: {DMF: 3}\n", "model_settings must be written"),
     "unknown model option": ("model_settings: {DMF: {user_layer: [1]}}\n", "mean user_layers"),
     "max_rating 0": ("max_rating: 0\n", "must be a positive number"),
     "max_rating too low": ("max_rating: 4\n", "5 is outside the scale 0 to 4"),
@@ -160,7 +160,7 @@ def test_bad_files_beside_the_data_are_explained(tmp_path, loaded, case):
 def test_init_dataset_writes_what_a_run_would_assume(tmp_path, loaded, capsys):
     folder = write(tmp_path, BOTH)
     before = loaded()[0]
-    assert main_init_dataset([str(folder)]) == 0
+    assert init_dataset.main([str(folder)]) == 0
     text = (folder / "shop.yaml").read_text()
     assert text in capsys.readouterr().out
     assert yaml.safe_load(text) == {
@@ -174,19 +174,19 @@ def test_init_dataset_writes_what_a_run_would_assume(tmp_path, loaded, capsys):
     assert "no property file" not in said
     for option in ("load_col", "max_rating"):
         assert after[option] == before[option]
-    assert main_check([str(folder)]) in (0, 1)
+    assert check.main([str(folder)]) in (0, 1)
     assert "shop.yaml" not in capsys.readouterr().out
     assert not list(folder.glob("*.tmp")) + list(folder.glob(".*"))
 
 
 def test_init_dataset_of_implicit_data_and_half_stars(tmp_path):
     folder = write(tmp_path, IDS)
-    main_init_dataset([str(folder)])
+    init_dataset.main([str(folder)])
     content = yaml.safe_load((folder / "shop.yaml").read_text())
     assert content == {"load_col": {"inter": list(IDS)}, "normalize_all": False}
     assert "Eq. (1)" in (folder / "shop.yaml").read_text()
     write(tmp_path, BOTH, [(u, i, r / 2, t) for u, i, r, t in random_rows()])
-    main_init_dataset([str(folder), "--force"])
+    init_dataset.main([str(folder), "--force"])
     assert yaml.safe_load((folder / "shop.yaml").read_text())["max_rating"] == 2.5
 
 
@@ -195,7 +195,7 @@ def test_init_dataset_of_ready_made_parts(tmp_path):
     for part in ("test", "train"):
         (folder / f"shop.{part}.inter").write_bytes((folder / "shop.inter").read_bytes())
     (folder / "shop.inter").unlink()
-    main_init_dataset([str(folder)])
+    init_dataset.main([str(folder)])
     content = yaml.safe_load((folder / "shop.yaml").read_text())
     assert content["benchmark_filename"] == ["train", "test"]
 
@@ -204,7 +204,7 @@ def test_init_dataset_replaces_nothing_unasked(tmp_path):
     folder = write(tmp_path, BOTH)
     (folder / "shop.yaml").write_text("max_rating: 10\n")
     with pytest.raises(UserError, match=r"exists already.*--force"):
-        main_init_dataset([str(folder)])
+        init_dataset.main([str(folder)])
     assert (folder / "shop.yaml").read_text() == "max_rating: 10\n"
 
 
@@ -229,30 +229,31 @@ def test_init_dataset_explains_and_writes_nothing(tmp_path, case):
     if content is not None:
         (folder / "shop.inter").write_text(content)
     with pytest.raises(UserError, match=message):
-        main_init_dataset([str(folder)])
+        init_dataset.main([str(folder)])
     assert not (folder / "shop.yaml").exists()
 
 
 def test_init_dataset_needs_a_folder(tmp_path):
     with pytest.raises(UserError, match="is not a folder"):
-        main_init_dataset([str(tmp_path / "none")])
+        init_dataset.main([str(tmp_path / "none")])
 
 
 def test_check_knows_the_options_itself(tmp_path, capsys):
     folder = write(tmp_path, BOTH)
     (folder / "shop.yaml").write_text("max_ratin: 5\nmodel_settings: {DMF: {mu: 0.1}}\n")
-    assert main_check([str(folder)]) == 2
+    assert check.main([str(folder)]) == 2
     said = capsys.readouterr().out
     assert "unknown option 'max_ratin'" in said
     assert "Did you mean max_rating?" in said
     assert "model_settings" not in said
-    assert main_check([str(folder)], {"max_ratin", "model_settings"}) != 2
+    found = check_folder(folder, known_options={"max_ratin", "model_settings"})
+    assert "error" not in {finding.severity for finding in found}
 
 
 def test_help_is_light():
     program = (
-        "import sys, json; from recbole_dmf.data.check import main_check\n"
-        "try: main_check(['--help'])\n"
+        "import sys, json; from recbole_dmf.commands import check\n"
+        "try: check.main(['--help'])\n"
         "except SystemExit: pass\n"
         "print(json.dumps(['torch' in sys.modules, 'recbole' in sys.modules]))"
     )

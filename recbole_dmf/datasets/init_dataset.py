@@ -1,15 +1,13 @@
-"""`recbole-dmf init-dataset FOLDER`: what the files of a data set say, as its property file."""
+"""What the files of a data set say, as its property file."""
 
-import argparse
 from pathlib import Path
 
 import pandas as pd
 
 from recbole_dmf.data.atomic import parse_header, read_bytes, read_inter
 from recbole_dmf.data.benchmark_files import find_parts
-from recbole_dmf.data.writer import number_text
+from recbole_dmf.datasets.writer import number_text
 from recbole_dmf.errors import UserError
-from recbole_dmf.files import write_text
 
 _OPTIONAL = ("rating", "timestamp")
 
@@ -54,24 +52,3 @@ def property_file(folder: Path) -> str:
 def _columns(path: Path) -> list[str]:
     header = read_bytes(path).split(b"\n", 1)[0].rstrip(b"\r").decode(errors="replace")
     return [field.name for field in parse_header(path, header, "\t")]
-
-
-def main_init_dataset(argv: list[str]) -> int:
-    """The command `init-dataset`; writes and prints `<name>.yaml` and returns 0.
-
-    Raises:
-        UserError: the data cannot be read, or the file exists; then nothing is written.
-    """
-    parser = argparse.ArgumentParser(
-        prog="recbole-dmf init-dataset", description="Write a data set's property file."
-    )
-    parser.add_argument("folder", type=Path, help="holds <name>.inter, name as the folder's")
-    parser.add_argument("--force", action="store_true", help="replace the property file")
-    arguments = parser.parse_args(argv)
-    path = arguments.folder / f"{arguments.folder.resolve().name}.yaml"
-    if path.exists() and not arguments.force:
-        raise UserError(f"{path} exists already. Edit it, or replace it with --force.")
-    text = property_file(arguments.folder)
-    write_text(path, text)
-    print(f"{text}\nwritten to {path}")
-    return 0

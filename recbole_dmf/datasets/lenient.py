@@ -47,7 +47,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Table:
+class ReadableRows:
     """The readable rows of an atomic file.
 
     columns: by name, numbers that were asked for as float64, all else as categoricals of str.
@@ -78,7 +78,7 @@ def repeated(
 
 def read_lenient(
     path: Path, types: dict[str, str], separator: str = "\t"
-) -> tuple[Table | None, list[Finding]]:
+) -> tuple[ReadableRows | None, list[Finding]]:
     """Read what can be read of an atomic file.
 
     Args:
@@ -118,7 +118,7 @@ def read_lenient(
     )
     kept = [names.index(name) for name in dict.fromkeys(names)]
     columns = columns.iloc[:, kept].set_axis([names[number] for number in kept], axis=1)
-    table = Table([fields[number] for number in kept], columns, lines, n_lines)
+    table = ReadableRows([fields[number] for number in kept], columns, lines, n_lines)
     return _drop_bad_values(path.name, table, types, findings)
 
 
@@ -230,8 +230,8 @@ def _readable_lines(
 
 
 def _drop_bad_values(
-    file: str, table: Table, types: dict[str, str], findings: list[Finding]
-) -> tuple[Table | None, list[Finding]]:
+    file: str, table: ReadableRows, types: dict[str, str], findings: list[Finding]
+) -> tuple[ReadableRows | None, list[Finding]]:
     """Leave out the rows without an id or with a text that should be a number."""
     good = np.ones(len(table.lines), dtype=bool)
     for name, kind in types.items():
@@ -254,4 +254,4 @@ def _drop_bad_values(
     if not good.any():
         return None, findings
     columns = table.columns if good.all() else table.columns[good].reset_index(drop=True)
-    return Table(table.fields, columns, table.lines[good], table.n_lines), findings
+    return ReadableRows(table.fields, columns, table.lines[good], table.n_lines), findings

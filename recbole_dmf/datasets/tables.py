@@ -9,18 +9,9 @@ import numpy as np
 import pandas as pd
 
 from recbole_dmf.data.atomic import bad_numbers, listed
-from recbole_dmf.data.lenient import SEPARATORS
-from recbole_dmf.data.raw import (
-    FREE_SIZE,
-    MAX_RATIO,
-    Gatherer,
-    Interactions,
-    Member,
-    as_texts,
-    blocks,
-    members,
-    stream,
-)
+from recbole_dmf.datasets.archives import FREE_SIZE, MAX_RATIO, Member, blocks, members, stream
+from recbole_dmf.datasets.gather import Gatherer, Interactions, as_texts
+from recbole_dmf.datasets.lenient import SEPARATORS
 from recbole_dmf.errors import UserError
 
 ROWS = 250_000
@@ -48,7 +39,7 @@ class Columns:
         return [name for name in names if name is not None]
 
 
-def table(source: Path, columns: Columns) -> Interactions:
+def read_table(source: Path, columns: Columns) -> Interactions:
     """Interactions of a CSV, TSV or Parquet file, CSV and TSV also gzipped or alone in a zip.
 
     Raises:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from recbole_dmf import run_recbole
 from recbole_dmf.cli import _dispatch
 from recbole_dmf.data.atomic import read_inter
-from recbole_dmf.data.generate import generate
+from recbole_dmf.datasets.generate import generate
 from recbole_dmf.errors import UserError
 
 

@@ -1,4 +1,4 @@
-"""recbole_dmf.data.check and mend: all findings at once, and a copy that can be read."""
+"""recbole_dmf.datasets.check and mend: all findings at once, and a copy that can be read."""
 
 import codecs
 import contextlib
@@ -10,9 +10,10 @@ import recbole
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from recbole_dmf.commands import check as command
 from recbole_dmf.data.atomic import read_inter
-from recbole_dmf.data.check import check_folder, main_check
-from recbole_dmf.data.mend import fix_folder
+from recbole_dmf.datasets.check import check_folder
+from recbole_dmf.datasets.mend import fix_folder
 from recbole_dmf.errors import UserError
 
 HEADER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
@@ -177,7 +178,7 @@ def test_repeated_findings_are_counted(check, folder, capsys):
     rows = [[*row[:2], "0" if number % 2 else "3", row[3]] for number, row in enumerate(shop())]
     (found,) = [f for f in check(text_of(rows)) if "0 or less" in f.message]
     assert (found.count, found.line, found.lines) == (len(rows) // 2, 3, (3, 5, 7, 9, 11))
-    assert main_check([str(folder)]) == 2
+    assert command.main([str(folder)]) == 2
     assert f"{len(rows) // 2} lines (3, 5, 7, 9, 11, ...)" in capsys.readouterr().out
 
 
@@ -247,19 +248,19 @@ def test_missing_interactions(folder, tmp_path):
 def test_exit_codes(check, folder, capsys):
     many = shop()
     check(text_of(many))
-    assert main_check([str(folder)]) == 0
+    assert command.main([str(folder)]) == 0
     assert "nothing found" in capsys.readouterr().out
     check(text_of([*many, many[0]]))
-    assert main_check([str(folder)]) == 1
+    assert command.main([str(folder)]) == 1
     check(text_of([*many, ["u1", "i99", "x", "1"]]))
-    assert main_check([str(folder)]) == 2
+    assert command.main([str(folder)]) == 2
     assert "column rating, line 342:" in capsys.readouterr().out
     with pytest.raises(UserError, match=r"--properties=.*no such file"):
-        main_check([str(folder), "--properties", str(folder / "no.yaml")])
+        command.main([str(folder), "--properties", str(folder / "no.yaml")])
 
 
 def test_ml_100k_has_notes_only(capsys):
-    assert main_check([str(ML_100K)]) == 0
+    assert command.main([str(ML_100K)]) == 0
     assert "415 of 943 users have several latest items" in capsys.readouterr().out
 
 
@@ -334,7 +335,7 @@ def test_mended_copy_goes_elsewhere(check, folder, tmp_path):
 
 def test_fix_option(check, folder, tmp_path, capsys):
     check(codecs.BOM_UTF8 + text_of(shop()).encode())
-    assert main_check([str(folder), "--fix", str(tmp_path / "better")]) == 0
+    assert command.main([str(folder), "--fix", str(tmp_path / "better")]) == 0
     out = capsys.readouterr().out
     assert "byte-order mark" in out
     assert "mended copy in" in out

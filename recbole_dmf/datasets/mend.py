@@ -1,12 +1,13 @@
-"""`recbole-dmf check FOLDER --fix OUT`: a copy of a data folder that can be used."""
+"""A copy of a data folder that can be used."""
 
 import shutil
 from pathlib import Path
 
-from recbole_dmf.data.lenient import Table, read_lenient
-from recbole_dmf.data.settings import column_names, read_properties, separator_of
-from recbole_dmf.data.summary import in_seconds, keep_latest
-from recbole_dmf.data.writer import write_table
+from recbole_dmf.data.split import drop_duplicates
+from recbole_dmf.datasets.lenient import ReadableRows, read_lenient
+from recbole_dmf.datasets.settings import column_names, read_settings, separator_of
+from recbole_dmf.datasets.summary import in_seconds
+from recbole_dmf.datasets.writer import write_atomic
 from recbole_dmf.errors import UserError
 
 
@@ -37,7 +38,7 @@ def fix_folder(folder: Path, out: Path, properties: dict | None = None) -> list[
         raise UserError(f"--fix={out} exists already. Name a new or empty folder.")
     old, new = folder.resolve().name, out.resolve().name
     if properties is None:
-        properties, _ = read_properties(folder / f"{old}.yaml")
+        properties, _ = read_settings(folder / f"{old}.yaml")
     columns, _ = column_names(properties)
     separator, _ = separator_of(properties)
     changes: list[str] = []
@@ -52,13 +53,13 @@ def fix_folder(folder: Path, out: Path, properties: dict | None = None) -> list[
             copies[target] = path
     for target, table in tables.items():
         header = [f"{field.name}:{field.type}" for field in table.fields]
-        write_table(target, header, [table.columns[name] for name in table.columns], separator)
+        write_atomic(target, header, [table.columns[name] for name in table.columns], separator)
     for target, path in copies.items():
         shutil.copyfile(path, target)
     return changes
 
 
-def _mended(path: Path, columns: dict[str, str], separator: str) -> tuple[Table, list[str]]:
+def _mended(path: Path, columns: dict[str, str], separator: str) -> tuple[ReadableRows, list[str]]:
     ids = {columns["user"]: "token", columns["item"]: "token"}
     if path.suffix == ".inter":
         types = ids | {columns["rating"]: "float", columns["time"]: "float"}
@@ -84,7 +85,9 @@ def _mended(path: Path, columns: dict[str, str], separator: str) -> tuple[Table,
     return table, [f"{path.name}: {change}" for change in changes]
 
 
-def _mend_interactions(table: Table, columns: dict[str, str]) -> tuple[Table, list[str]]:
+def _mend_interactions(
+    table: ReadableRows, columns: dict[str, str]
+) -> tuple[ReadableRows, list[str]]:
     changes: list[str] = []
     times, frame = None, table.columns
     name = columns["time"]
@@ -93,8 +96,8 @@ def _mend_interactions(table: Table, columns: dict[str, str]) -> tuple[Table, li
         if changes:
             frame[name] = times
     users, items = (frame[columns[role]].cat.codes.to_numpy() for role in ("user", "item"))
-    keep = keep_latest(users, items, times)
-    if not keep.all():
-        changes.append(f"{(~keep).sum()} duplicated (user, item) pairs left out, the latest kept")
-        frame = frame[keep].reset_index(drop=True)
-    return Table(table.fields, frame, table.lines[keep], table.n_lines), changes
+    keep = drop_duplicates(users, items, times)
+    if twice := len(frame) - len(keep):
+        changes.append(f"{twice} duplicated (user, item) pairs left out, the latest kept")
+        frame = frame.iloc[keep].reset_index(drop=True)
+    return ReadableRows(table.fields, frame, table.lines[keep], table.n_lines), changes

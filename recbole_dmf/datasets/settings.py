@@ -7,12 +7,12 @@ from pathlib import Path
 import yaml
 
 from recbole_dmf.data.atomic import check_separator
-from recbole_dmf.data.lenient import Finding
+from recbole_dmf.datasets.lenient import Finding
 from recbole_dmf.errors import UserError
 from recbole_dmf.literals import Loader, not_plain
 
 
-def read_properties(path: Path) -> tuple[dict, list[Finding]]:
+def read_settings(path: Path) -> tuple[dict, list[Finding]]:
     """The settings in a yaml file (none where there is no file), and what is wrong with it."""
     if not path.exists():
         return {}, []
@@ -35,7 +35,7 @@ def read_properties(path: Path) -> tuple[dict, list[Finding]]:
     return properties, []
 
 
-def check_options(file: str, properties: dict, known: set[str] | None) -> Iterator[Finding]:
+def unknown_options(file: str, properties: dict, known: set[str] | None) -> Iterator[Finding]:
     """An error for each option that is not among the `known` ones; None checks nothing."""
     if known is None:
         return

@@ -1,23 +1,21 @@
-"""`recbole-dmf check FOLDER`: everything in a data folder that makes a run fail or mislead."""
+"""Everything in a data folder that makes a run fail or mislead."""
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from recbole_dmf.data.atomic import EXACT_FLOAT, listed
-from recbole_dmf.data.lenient import (
+from recbole_dmf.data.split import MIN_INTERACTIONS, drop_duplicates, latest_rows
+from recbole_dmf.datasets.lenient import (
     SEVERITIES,
     Finding,
-    Table,
+    ReadableRows,
     read_lenient,
     repeated,
 )
-from recbole_dmf.data.mend import fix_folder
-from recbole_dmf.data.settings import check_options, column_names, read_properties, separator_of
-from recbole_dmf.data.split import MIN_INTERACTIONS
-from recbole_dmf.data.summary import MILLISECONDS, cold_items, keep_latest, latest_rows
+from recbole_dmf.datasets.settings import column_names, read_settings, separator_of, unknown_options
+from recbole_dmf.datasets.summary import MILLISECONDS, cold_items
 from recbole_dmf.errors import UserError
 
 N_CANDIDATES = 100
@@ -44,8 +42,8 @@ def check_folder(
     name = folder.resolve().name
     findings: list[Finding] = []
     if properties is None:
-        properties, findings = read_properties(folder / f"{name}.yaml")
-    findings += check_options(f"{name}.yaml", properties, known_options)
+        properties, findings = read_settings(folder / f"{name}.yaml")
+    findings += unknown_options(f"{name}.yaml", properties, known_options)
     columns, more = column_names(properties)
     findings += more
     separator, more = separator_of(properties)
@@ -101,7 +99,7 @@ def _check_interactions(
     return findings
 
 
-def _check_ratings(file: str, table: Table, name: str, properties: dict) -> list[Finding]:
+def _check_ratings(file: str, table: ReadableRows, name: str, properties: dict) -> list[Finding]:
     values = table.columns[name].to_numpy()
     remedy = "Shift or correct the ratings; 0 stands for `no interaction`."
     zero = repeated("error", file, table.lines[values <= 0], name, "a rating of 0 or less", remedy)
@@ -150,7 +148,7 @@ def _check_times(file: str, lines: np.ndarray, name: str, times: np.ndarray) -> 
     return findings
 
 
-def _check_ids(file: str, table: Table, name: str) -> list[Finding]:
+def _check_ids(file: str, table: ReadableRows, name: str) -> list[Finding]:
     column = table.columns[name]
     categories = column.cat.categories
     stripped = categories.str.strip()
@@ -170,21 +168,21 @@ def _codes(column: pd.Series) -> np.ndarray:
 
 
 def _check_pairs(
-    file: str, table: Table, columns: dict[str, str], times: np.ndarray | None
+    file: str, table: ReadableRows, columns: dict[str, str], times: np.ndarray | None
 ) -> list[Finding]:
     users, items = _codes(table.columns[columns["user"]]), _codes(table.columns[columns["item"]])
-    again = table.lines[~keep_latest(users, items, times)]
+    again = np.delete(table.lines, drop_duplicates(users, items, times))
     message = "the same user and item as on another line"
     return repeated("warning", file, again, None, message, "Only the latest line will be used.")
 
 
 def _check_split(
-    file: str, table: Table, columns: dict[str, str], times: np.ndarray | None
+    file: str, table: ReadableRows, columns: dict[str, str], times: np.ndarray | None
 ) -> list[Finding]:
     """What leave-one-out with 100 candidates makes of the interactions."""
     names, lines = table.columns[columns["user"]], table.lines
     users, items = _codes(names), _codes(table.columns[columns["item"]])
-    kept = keep_latest(users, items, times)
+    kept = drop_duplicates(users, items, times)
     users, items, lines = _renumber(users[kept]), _renumber(items[kept]), lines[kept]
     times = None if times is None else times[kept]
     test, level = latest_rows(users, times)
@@ -223,7 +221,7 @@ def _renumber(codes: np.ndarray) -> np.ndarray:
 
 
 def _check_side(
-    path: Path, name: str, interactions: Table, separator: str, role: str
+    path: Path, name: str, interactions: ReadableRows, separator: str, role: str
 ) -> list[Finding]:
     table, findings = read_lenient(path, {name: "token"}, separator)
     if table is None:
@@ -263,50 +261,3 @@ def show(findings: list[Finding]) -> str:
                 where += f", line {found.line}"
             texts.append(f"  {where}: {found.message}. {found.remedy}".rstrip())
     return "\n".join(texts)
-
-
-def _known_options(name: str) -> set[str]:
-    """Every option that may stand in a data set's property file."""
-    from recbole_dmf.host.properties import default_settings  # takes seconds: not for --help
-
-    return {*default_settings("DMF", name), "model_settings"}
-
-
-def main_check(argv: list[str], known_options: set[str] | None = None) -> int:
-    """The command `check`: 0 if there are only notes, 1 for warnings, 2 for errors.
-
-    With `--fix`, that is the state of the mended copy.
-
-    Args:
-        argv: the arguments after `recbole-dmf check`.
-        known_options: see `check_folder`; by default all that a run of DMF knows.
-
-    Raises:
-        UserError: the folder or the property file cannot be used at all.
-    """
-    parser = argparse.ArgumentParser(
-        prog="recbole-dmf check", description="What is wrong with a folder of atomic files?"
-    )
-    parser.add_argument("folder", type=Path, help="holds <name>.inter, name as the folder's")
-    parser.add_argument("--properties", type=Path, help="settings to use instead of <name>.yaml")
-    parser.add_argument("--fix", type=Path, metavar="OUT", help="write a mended copy to OUT")
-    arguments = parser.parse_args(argv)
-    properties = None
-    findings: list[Finding] = []
-    name = arguments.folder.resolve().name
-    settings = arguments.properties or arguments.folder / f"{name}.yaml"
-    if known_options is None and settings.exists():
-        known_options = _known_options(name)
-    if arguments.properties is not None:
-        if not arguments.properties.is_file():
-            raise UserError(f"--properties={arguments.properties}: no such file.")
-        properties, findings = read_properties(arguments.properties)
-    findings += check_folder(arguments.folder, properties, known_options)
-    print(show(findings) or f"{arguments.folder}: nothing found")
-    if arguments.fix is not None:
-        changes = fix_folder(arguments.folder, arguments.fix, properties)
-        print(f"mended copy in {arguments.fix}:", *(changes or ["no change"]), sep="\n  ")
-        findings = check_folder(arguments.fix, properties, known_options)
-        print("what is left there:", show(findings) or "  nothing", sep="\n")
-    severities = {finding.severity for finding in findings}
-    return 2 if "error" in severities else 1 if "warning" in severities else 0
