@@ -126,10 +126,10 @@ def _run(argv: list[str]) -> int:
 
 
 COMMANDS = {
-    "compare": ("recbole_dmf.experiments.compare:main_compare", "several models in one table"),
-    "reproduce": ("recbole_dmf.experiments.reproduce:main_reproduce", "a table of the paper"),
-    "report": ("recbole_dmf.experiments.report:main_report", "redraw a comparison's report"),
-    "tune": ("recbole_dmf.experiments.tune:main_tune", "search options by validation"),
+    "compare": ("recbole_dmf.commands.compare:main", "several models in one table"),
+    "reproduce": ("recbole_dmf.commands.reproduce:main", "a table of the paper"),
+    "report": ("recbole_dmf.commands.report:main", "redraw a comparison's report"),
+    "tune": ("recbole_dmf.commands.tune:main", "search options by validation"),
     "convert": ("recbole_dmf.data.convert:main_convert", "raw rating files -> atomic files"),
     "recommend": ("recbole_dmf.serving.recommend:main_recommend", "items for users, known or new"),
     "export": ("recbole_dmf.serving.export:main_export", "vectors and weights for other programs"),

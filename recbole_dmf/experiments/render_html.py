@@ -6,9 +6,9 @@ from html import escape
 from typing import Any
 
 from recbole_dmf.experiments import plots
-from recbole_dmf.experiments.checks import one_line
+from recbole_dmf.experiments.checked_files import one_line
+from recbole_dmf.experiments.result_tables import NO_VALUE, ResultTable
 from recbole_dmf.experiments.runs import Compared
-from recbole_dmf.experiments.tables import NO_VALUE, Table
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1c1d; --page: #ffffff; --soft: #5b6066;
@@ -48,8 +48,8 @@ summary { cursor: pointer; font-weight: 600; margin: .6rem 0; }
 """
 
 
-def page(
-    c: Compared, tables: Sequence[Table], notes: Sequence[str], drawn: Sequence[plots.Plot]
+def render_html(
+    c: Compared, tables: Sequence[ResultTable], notes: Sequence[str], drawn: Sequence[plots.Plot]
 ) -> str:
     """report.html."""
     title = f"{c.title} ({c.dataset})"
@@ -78,7 +78,7 @@ def page(
     )
 
 
-def _html_table(table: Table) -> str:
+def _html_table(table: ResultTable) -> str:
     head = "".join(f"<th scope='col'>{escape(name)}</th>" for name in table.header)
     rows = []
     for row in table.rows:
