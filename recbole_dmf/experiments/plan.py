@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from recbole_dmf.errors import UserError
+from recbole_dmf.host.properties import property_names, read_preset, shipped_properties
 from recbole_dmf.options import nearest
-from recbole_dmf.plugin import property_names, read_preset, read_properties
 
 TUNED = "table2"  # the file whose `settings` hold for every command
 
@@ -64,7 +64,7 @@ def read_experiment(name: str) -> Experiment:
             f"there is no experiment '{name}'{nearest(name, experiment_names())}; known: "
             f"{', '.join(experiment_names())}."
         )
-    content = read_properties("experiment", name)
+    content = shipped_properties("experiment", name)
     columns = tuple(
         Column(label, about["model"], about.get("options", {}))
         for label, about in content["columns"].items()

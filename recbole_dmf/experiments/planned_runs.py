@@ -9,11 +9,10 @@ from typing import Any
 
 import yaml
 
+from recbole_dmf.config import build_config, changes, replayable_settings, uses_our_split
 from recbole_dmf.errors import UserError
 from recbole_dmf.experiments.plan import Column
 from recbole_dmf.options import nearest
-from recbole_dmf.plugin import SPLIT
-from recbole_dmf.run import build_config, changes, replayable_settings
 
 DETERMINISTIC = ("ItemPop", "ItemKNN", "AsymKNN", "EASE", "ADMMSLIM")  # the same for every seed
 _UNFINISHED = ".unfinished-"
@@ -81,7 +80,7 @@ def _check_plain(label: str, options: Mapping[str, Any]) -> None:
 def _check_protocol(config) -> None:
     """Refuse what the report has no figures for."""
     metrics = {metric.lower() for metric in config["metrics"]}
-    if config["eval_args"]["split"] != {"LS": SPLIT} or not {"hit", "ndcg"} <= metrics:
+    if not uses_our_split(config) or not {"hit", "ndcg"} <= metrics:
         raise UserError(
             "a comparison needs the paper's split and the metrics Hit and NDCG; leave "
             "eval_args.split and metrics as they are, or use run_recbole."

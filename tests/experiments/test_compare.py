@@ -15,11 +15,11 @@ import pytest
 from conftest import random_rows, write_inter
 from recbole_dmf.commands.compare import main
 from recbole_dmf.commands.model_arguments import take_settings, whole_numbers
+from recbole_dmf.config import changes
 from recbole_dmf.errors import UserError
 from recbole_dmf.experiments.compare import compare
 from recbole_dmf.experiments.plan import Column
 from recbole_dmf.experiments.planned_runs import check_labels
-from recbole_dmf.run import changes
 
 FAST = {"epochs": 2, "train_batch_size": 512, "learning_rate": 0.01}
 
@@ -169,7 +169,8 @@ def test_killed_and_continued_equals_run_through(through, data, tmp_path):
 
 @pytest.mark.parametrize("place", [".unfinished-BPR-seed1", "BPR-seed1-failed"])
 def test_an_unfinished_run_goes_on_after_its_last_epoch(through, data, tmp_path, place):
-    from recbole_dmf.run import build_config, run_in
+    from recbole_dmf.config import build_config
+    from recbole_dmf.run import run_in
     from recbole_dmf.training import trainer
 
     folder, original = tmp_path / "c", trainer.RunTrainer._write_state

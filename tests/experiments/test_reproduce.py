@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from recbole_dmf.commands.reproduce import main
+from recbole_dmf.config import build_config
 from recbole_dmf.errors import UserError
 from recbole_dmf.experiments.plan import (
     Column,
@@ -13,7 +14,6 @@ from recbole_dmf.experiments.plan import (
     read_experiment,
 )
 from recbole_dmf.experiments.planned_runs import check_labels
-from recbole_dmf.run import build_config
 
 FILES = Path(__file__).parents[2] / "properties" / "experiment"
 ALL = [

@@ -13,6 +13,7 @@ import yaml
 
 from conftest import random_rows, write_inter
 from recbole_dmf.commands.tune import main
+from recbole_dmf.config import build_config
 from recbole_dmf.errors import UserError
 from recbole_dmf.experiments.search_space import (
     as_options,
@@ -22,8 +23,7 @@ from recbole_dmf.experiments.search_space import (
     read_search_space,
 )
 from recbole_dmf.experiments.tune import tune
-from recbole_dmf.plugin import find_model
-from recbole_dmf.run import build_config
+from recbole_dmf.host.lookup import find_model
 
 pytest.importorskip("optuna", reason="Optuna (the extra `tune`) is not installed")
 
