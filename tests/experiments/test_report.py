@@ -566,4 +566,4 @@ def test_without_matplotlib_the_page_says_how_to_get_plots(folder):
     assert "recbole-dmf[report]" in done.stdout
     assert written(folder) == TABLES
     page = (folder / "report.html").read_text()
-    assert "<code>pip install &#x27;recbole-dmf[report]&#x27;</code>" in page
+    assert "<code>pip install &#39;recbole-dmf[report]&#39;</code>" in page
