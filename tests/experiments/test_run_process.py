@@ -4,7 +4,7 @@ import signal
 import threading
 import time
 
-from recbole_dmf.experiments.child import run_in_child
+from recbole_dmf.experiments.run_process import run_in_process
 
 
 def test_a_killed_run_names_the_signal(tiny, tmp_path):
@@ -16,13 +16,13 @@ def test_a_killed_run_names_the_signal(tiny, tmp_path):
     killer = threading.Thread(target=kill_it)
     killer.start()
     options = {"data_path": str(tiny), "epochs": 1_000_000, "stopping_step": 1_000_000}
-    message = run_in_child(tmp_path, "BPR", "BPR", "tiny", options)
+    message = run_in_process(tmp_path, "BPR", "BPR", "tiny", options)
     killer.join()
     assert message == "the process was ended by SIGKILL (out of memory?)"
     assert not (tmp_path / "result.json").exists()
 
 
 def test_an_error_is_told_without_its_traceback(tiny, tmp_path):
-    message = run_in_child(tmp_path, "X", "BPR", "tiny", {"embedding_size": 8, "epochs": -1})
+    message = run_in_process(tmp_path, "X", "BPR", "tiny", {"embedding_size": 8, "epochs": -1})
     assert message == "option 'epochs' in the options must be at least 0, not -1."
     assert (tmp_path / "error.txt").read_text().count("Traceback") == 1

@@ -17,7 +17,7 @@ from recbole_dmf.evaluation.significance import (
     mean_over_seeds,
 )
 from recbole_dmf.experiments import plots
-from recbole_dmf.experiments.checks import one_line
+from recbole_dmf.experiments.checked_files import one_line
 from recbole_dmf.experiments.runs import MAX_K, SHOWN, Compared, Run, device, versions
 
 NAMES = {"hit@10": "HR@10", "ndcg@10": "NDCG@10"}
@@ -35,7 +35,7 @@ BOLD = "Best in bold."  # said wherever there is bold type
 
 
 @dataclass(frozen=True)
-class Table:
+class ResultTable:
     """Cells are (text, bold); the first column is text, the others are set right."""
 
     title: str
@@ -43,7 +43,7 @@ class Table:
     rows: list[list[tuple[str, bool]]]
 
 
-def summarise(c: Compared) -> tuple[list[Table], list[str]]:
+def tables_and_notes(c: Compared) -> tuple[list[ResultTable], list[str]]:
     """All tables of a comparison, and the notes below them."""
     finished = {label: runs for label, runs in c.runs.items() if runs}
     tests = {metric: _tests(finished, metric) for metric in SHOWN}
@@ -81,11 +81,11 @@ def _best(means: Mapping[str, float]) -> set[str]:
     return {label for label, mean in shown.items() if mean == max(shown.values())}
 
 
-def _plain(texts: Iterable[str]) -> list[tuple[str, bool]]:
+def _unemphasised(texts: Iterable[str]) -> list[tuple[str, bool]]:
     return [(text, False) for text in texts]
 
 
-def _quality(c: Compared, tests: Mapping[str, Mapping[str, Comparison]]) -> Table:
+def _quality(c: Compared, tests: Mapping[str, Mapping[str, Comparison]]) -> ResultTable:
     papers = {
         metric: {k: v[metric] for k, v in c.expected.items() if k in c.runs and metric in v}
         for metric in SHOWN
@@ -113,12 +113,12 @@ def _quality(c: Compared, tests: Mapping[str, Mapping[str, Comparison]]) -> Tabl
             )
     rows = [
         [
-            *_plain((label, c.states[label])),
+            *_unemphasised((label, c.states[label])),
             *(col.get(label, (NO_VALUE, False)) for col in columns),
         ]
         for label in c.runs
     ]
-    return Table("Test, expected reading", header, rows)
+    return ResultTable("Test, expected reading", header, rows)
 
 
 def _signed(value: float, digits: int) -> str:
@@ -128,7 +128,7 @@ def _signed(value: float, digits: int) -> str:
     return ("+" if value > 0 else MINUS) + text
 
 
-def _other_readings(c: Compared) -> Table:
+def _other_readings(c: Compared) -> ResultTable:
     header, columns = ["Model"], []
     for reading in ("sampled", "full"):
         for metric in SHOWN:
@@ -144,10 +144,10 @@ def _other_readings(c: Compared) -> Table:
         [(label, False), *(col.get(label, (NO_VALUE, False)) for col in columns)]
         for label in c.runs
     ]
-    return Table("Test, sampled and full ranking", header, rows)
+    return ResultTable("Test, sampled and full ranking", header, rows)
 
 
-def _pairs(tests: Mapping[str, Mapping[str, Comparison]]) -> Table:
+def _pairs(tests: Mapping[str, Mapping[str, Comparison]]) -> ResultTable:
     header = ["Model", "Metric", "Against", "Mean diff.", "95 % interval", "p", "p (Holm)"]
     rows = []
     for label in tests[SHOWN[0]]:
@@ -155,7 +155,7 @@ def _pairs(tests: Mapping[str, Mapping[str, Comparison]]) -> Table:
             t = tests[metric][label]
             interval = f"{_signed(t.low, 4)} to {_signed(t.high, 4)}"
             rows.append(
-                _plain(
+                _unemphasised(
                     (
                         label,
                         NAMES[metric],
@@ -167,14 +167,14 @@ def _pairs(tests: Mapping[str, Mapping[str, Comparison]]) -> Table:
                     )
                 )
             )
-    return Table("Each model against the best other model, per user", header, rows)
+    return ResultTable("Each model against the best other model, per user", header, rows)
 
 
 def _p(value: float) -> str:
     return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
-def _costs(c: Compared) -> Table:
+def _costs(c: Compared) -> ResultTable:
     header = [
         "Model",
         "Training (s)",
@@ -202,8 +202,8 @@ def _costs(c: Compared) -> Table:
         known = any(epoch is not None for epoch in epochs)
         shown = ", ".join(NO_VALUE if e is None else str(e) for e in epochs)
         cells.append(shown if known else NO_VALUE)
-        rows.append(_plain(cells))
-    return Table("Cost", header, rows)
+        rows.append(_unemphasised(cells))
+    return ResultTable("Cost", header, rows)
 
 
 def _notes(c: Compared, tested: bool) -> list[str]:
@@ -230,8 +230,8 @@ def _notes(c: Compared, tested: bool) -> list[str]:
     notes.append(f"Epochs were chosen on validation by {', '.join(sorted(chosen))}.")
     sources = {k: v["source"] for k, v in c.expected.items() if k in c.runs and v.get("source")}
     if sources:
-        told = "; ".join(f"{label}: {one_line(str(text))}" for label, text in sources.items())
-        notes.append(f"Paper: {told}. Diff.: ours (expected) minus the paper's figure.")
+        figures = "; ".join(f"{label}: {one_line(str(text))}" for label, text in sources.items())
+        notes.append(f"Paper: {figures}. Diff.: ours (expected) minus the paper's figure.")
     notes.append(f"Users tested: {len(runs[0].users):,}. Seeds: {', '.join(map(str, seeds))}.")
     for phase in ("valid", "test"):
         digests = {str(run.result.get("candidates_sha256", {}).get(phase)) for run in runs}
@@ -241,7 +241,7 @@ def _notes(c: Compared, tested: bool) -> list[str]:
     return notes
 
 
-def tidy(c: Compared) -> str:
+def results_csv(c: Compared) -> str:
     """results.csv: one line per data set, model, seed, phase, metric and reading."""
     names = [f"{metric}@{k}" for metric in ("hit", "ndcg") for k in range(1, MAX_K + 1)]
     rows = []
@@ -256,7 +256,7 @@ def tidy(c: Compared) -> str:
     return pd.DataFrame(rows, columns=columns).to_csv(index=False, lineterminator="\n")
 
 
-def curves(label: str, runs: Sequence[Run]) -> plots.Curves:
+def model_curves(label: str, runs: Sequence[Run]) -> plots.Curves:
     """What the plots show of one model."""
 
     def at_k(metric: str) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""One run in a process of its own: its memory is measured alone, and no crash ends the others."""
+"""One run in a process of its own: its memory is measured alone, a crash ends no other run."""
 
 import multiprocessing
 import os
@@ -16,7 +16,7 @@ ERROR, RUN_LOG = "error.txt", "run.log"
 _TRACEBACK = "\n\nTraceback "
 
 
-def run_in_child(
+def run_in_process(
     folder: Path, label: str, model: str, dataset: str, options: dict[str, Any]
 ) -> str | None:
     """Train and test in a new process, which ends with this one.
@@ -25,7 +25,7 @@ def run_in_child(
     `multiprocessing`, a script that calls this needs `if __name__ == "__main__":`.
 
     Args:
-        folder: of this run alone, empty or with what is to go on; gets the run's files, or
+        folder: of this run alone, empty or with an unfinished run; gets the run's files, or
             error.txt.
         label: the run's name in tables.
         model, dataset, options: as of `build_config`.

@@ -3,12 +3,12 @@
 import re
 from collections.abc import Sequence
 
-from recbole_dmf.experiments.checks import one_line
+from recbole_dmf.experiments.checked_files import one_line
+from recbole_dmf.experiments.result_tables import BOLD, DASH, MINUS, ResultTable
 from recbole_dmf.experiments.runs import Compared
-from recbole_dmf.experiments.tables import BOLD, DASH, MINUS, Table
 
 
-def console(c: Compared, tables: Sequence[Table], notes: Sequence[str]) -> str:
+def render_console(c: Compared, tables: Sequence[ResultTable], notes: Sequence[str]) -> str:
     """Plain text, at most ASCII signs of our own."""
     from tabulate import tabulate  # comes with RecBole
 
@@ -29,7 +29,7 @@ def _escape_md(text: str) -> str:
     return re.sub(r"([\\`*_\[\]|#~$])", r"\\\1", text)
 
 
-def markdown(c: Compared, tables: Sequence[Table], notes: Sequence[str]) -> str:
+def render_markdown(c: Compared, tables: Sequence[ResultTable], notes: Sequence[str]) -> str:
     """summary.md."""
     parts = [f"# {_escape_md(c.title)} ({_escape_md(c.dataset)})"]
     parts += [f"> **Warning:** {_escape_md(warning)}" for warning in c.warnings]
@@ -69,7 +69,7 @@ def _escape_tex(text: str) -> str:
     return text.replace("[", "{[}")  # else an option, after the end of a row
 
 
-def latex(c: Compared, tables: Sequence[Table], notes: Sequence[str]) -> str:
+def render_latex(c: Compared, tables: Sequence[ResultTable], notes: Sequence[str]) -> str:
     """summary.tex: one table each, and the notes as a list."""
     parts = [r"% Needs \usepackage[T1]{fontenc} and \usepackage{booktabs}."]
     parts += [f"% WARNING: {_escape_tex(warning)}" for warning in c.warnings]

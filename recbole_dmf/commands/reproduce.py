@@ -1,19 +1,16 @@
-"""A table of the paper, run again with its settings file, the paper's figures beside ours."""
+"""`recbole-dmf reproduce`: a table of the paper again, its figures beside ours."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from recbole_dmf.commands.arguments import parse_open
+from recbole_dmf.commands.model_arguments import take_settings, whole_numbers
+from recbole_dmf.commands.report import print_report
 from recbole_dmf.data.atomic import listed
-from recbole_dmf.errors import UserError
-from recbole_dmf.experiments.compare import check_labels, compare, finish
-from recbole_dmf.experiments.plan import (
-    Column,
-    experiment_names,
-    read_experiment,
-    take_settings,
-    whole_numbers,
-)
+from recbole_dmf.errors import FAILED, UserError
+from recbole_dmf.experiments.compare import compare
+from recbole_dmf.experiments.plan import Column, experiment_names, read_experiment
+from recbole_dmf.experiments.planned_runs import check_labels
 from recbole_dmf.options import clip
 
 HELP = """\
@@ -22,7 +19,7 @@ usage: recbole-dmf reproduce {names} --dataset=NAME [--seeds=1,2,3]
                              [--OPTION=VALUE ...]
 
 Run a table of the paper again on one data set, its figures beside ours, or our ablation. What is
-finished is not run again, so the same command goes on where it was stopped.
+finished is not run again, so the same command continues where it was stopped.
 
   --seeds 1,2,3            a run each (default: 1,2,3); deterministic models run once
   --models LABEL,...       only these columns
@@ -34,8 +31,8 @@ finished is not run again, so the same command goes on where it was stopped.
 """
 
 
-def main_reproduce(argv: Sequence[str]) -> int:
-    """`recbole-dmf reproduce`; the exit code is 1 if a run failed.
+def main(argv: Sequence[str]) -> int:
+    """Run and report a table of the paper; the exit code is 1 if a run failed.
 
     Raises:
         UserError: as `compare`, or the command line cannot be understood.
@@ -67,14 +64,14 @@ def main_reproduce(argv: Sequence[str]) -> int:
         own = {**tuned, **column.options, **given.options, **chosen.pop(column.label, {})}
         columns.append(Column(column.label, column.model, own))
     check_labels(columns, chosen)
-    return finish(
-        *compare(
-            Path(given.named.get("results", f"results/{name}-{dataset}")),
-            experiment.title,
-            dataset,
-            columns,
-            whole_numbers(given.named.get("seeds", "1,2,3"), "seeds"),
-            experiment.figures(dataset),
-            "fresh" in given.flags,
-        )
+    report, failed = compare(
+        Path(given.named.get("results", f"results/{name}-{dataset}")),
+        experiment.title,
+        dataset,
+        columns,
+        whole_numbers(given.named.get("seeds", "1,2,3"), "seeds"),
+        experiment.figures(dataset),
+        "fresh" in given.flags,
     )
+    print_report(report)
+    return FAILED if failed else 0

@@ -17,7 +17,7 @@ _KEYS = {
 Space = dict[str, dict[str, Any]]
 
 
-def read_space(model: str, file: Path | None, fixed: Mapping[str, Any]) -> Space:
+def read_search_space(model: str, file: Path | None, fixed: Mapping[str, Any]) -> Space:
     """The search space of a model.
 
     An entry is `option: {type: float|int, low, high, log}` or `option: {type: categorical,
@@ -45,14 +45,14 @@ def read_space(model: str, file: Path | None, fixed: Mapping[str, Any]) -> Space
             )
         )
     for name, about in content.items():
-        _check(f"{source}: '{name}'", about)
-    space = {k: v for k, v in content.items() if not set(_options(k, v)) & set(fixed)}
+        _check_entry(f"{source}: '{name}'", about)
+    space = {k: v for k, v in content.items() if not set(_option_names(k, v)) & set(fixed)}
     if not space:
         raise UserError(f"{source}: all its options are given, so nothing is left to search.")
     return space
 
 
-def _check(where: str, about: Any) -> None:
+def _check_entry(where: str, about: Any) -> None:
     kind = about.get("type") if isinstance(about, dict) else None
     if kind not in _KEYS or not set(about) <= _KEYS[kind]:
         raise UserError(
@@ -129,6 +129,6 @@ def corner(space: Space) -> dict[str, Any]:
     }
 
 
-def _options(name: str, about: Mapping[str, Any]) -> list[str]:
+def _option_names(name: str, about: Mapping[str, Any]) -> list[str]:
     first = about.get("choices", [None])[0]
     return list(first) if isinstance(first, dict) else [name]
