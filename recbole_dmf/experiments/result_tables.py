@@ -65,7 +65,8 @@ def _tests(runs: Mapping[str, list[Run]], metric: str) -> dict[str, Comparison]:
     }
     if len(next(iter(values.values()))) < 2:
         return {}  # nothing to pair
-    return compare_with_best_other(values)
+    means = {label: [run.metric(metric) for run in group] for label, group in runs.items()}
+    return compare_with_best_other(values, means)
 
 
 def _spread(values: Sequence[float], digits: int) -> str:
@@ -149,11 +150,13 @@ def _other_readings(c: Compared) -> ResultTable:
 
 def _pairs(tests: Mapping[str, Mapping[str, Comparison]]) -> ResultTable:
     header = ["Model", "Metric", "Against", "Mean diff.", "95 % interval", "p", "p (Holm)"]
+    header.append("Over seeds")
     rows = []
     for label in tests[SHOWN[0]]:
         for metric in SHOWN:
             t = tests[metric][label]
             interval = f"{_signed(t.low, 4)} to {_signed(t.high, 4)}"
+            seeds = f"{_signed(t.seed_low, 4)} to {_signed(t.seed_high, 4)}"
             rows.append(
                 _unemphasised(
                     (
@@ -164,6 +167,7 @@ def _pairs(tests: Mapping[str, Mapping[str, Comparison]]) -> ResultTable:
                         interval,
                         _p(t.p_value),
                         _p(t.p_holm) + (" *" if t.significant else ""),
+                        seeds if t.seed_low < t.seed_high else NO_VALUE,
                     )
                 )
             )
@@ -216,11 +220,11 @@ def _notes(c: Compared, tested: bool) -> list[str]:
         notes.append("Figures: mean ± standard deviation over seeds.")
     if tested:
         notes.append(
-            "*: differs from the best other model. Two-sided Wilcoxon signed-rank test per user "
-            "(means over seeds), "
-            f"p < {LEVEL} after Holm's correction over all pairs of models, and the 95 % bootstrap "
-            "interval of the mean difference (not corrected) does not contain 0. Chance in the "
-            "choice of users is tested, not chance in training."
+            "*: differs from the best other model, beyond chance in the choice of users (two-sided "
+            f"paired permutation test of the means over seeds, p < {LEVEL} after Holm's correction "
+            "over all pairs of models) and in training (the same sign over seeds). 95 % interval: "
+            "bootstrap over users, not corrected. Over seeds: the least and the greatest "
+            "difference of a run of the one model and a run of the other."
         )
     notes += [f"{reading}: {READING_MEANS[reading]}." for reading in READING_MEANS]
     chosen = Counter(
