@@ -12,9 +12,9 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from recbole_dmf import __version__
 from recbole_dmf.errors import UserError
 from recbole_dmf.manifest import commit, device_name, versions
+from recbole_dmf.version import __version__
 
 HELP = """\
 usage: recbole-dmf doctor
@@ -176,10 +176,10 @@ def _device() -> str:
 
 
 def _recbole() -> str:
-    from recbole_dmf import plugin
+    from recbole_dmf.host import lookup, plugin
 
     plugin.register()
-    return f"{len(plugin.model_names())} models, DMF is {plugin.find_model('DMF').__module__}"
+    return f"{len(lookup.model_names())} models, DMF is {lookup.find_model('DMF').__module__}"
 
 
 def _properties() -> str:

@@ -33,6 +33,7 @@ import torch
 import yaml
 
 from recbole_dmf.commands.arguments import parse_open
+from recbole_dmf.config import build_config
 from recbole_dmf.data.atomic import read_inter
 from recbole_dmf.data.check import check_folder, show
 from recbole_dmf.data.convert import main_convert
@@ -41,10 +42,9 @@ from recbole_dmf.data.mend import fix_folder
 from recbole_dmf.errors import UserError
 from recbole_dmf.experiments.plan import take_settings
 from recbole_dmf.files import make_folder, write_text
+from recbole_dmf.host.properties import default_settings
 from recbole_dmf.literals import load_yaml
 from recbole_dmf.manifest import versions
-from recbole_dmf.plugin import default_settings
-from recbole_dmf.run import build_config
 from recbole_dmf.serving.recommend import Recommender
 from recbole_dmf.training.checkpoint import pack
 

@@ -4,8 +4,9 @@ import sys
 
 import pytest
 
-from recbole_dmf import __version__, doctor
+from recbole_dmf import doctor
 from recbole_dmf.cli import _dispatch, guarded
+from recbole_dmf.version import __version__
 
 GOOD = {
     "recbole-dmf": __version__,

@@ -267,7 +267,7 @@ def show(findings: list[Finding]) -> str:
 
 def _known_options(name: str) -> set[str]:
     """Every option that may stand in a data set's property file."""
-    from recbole_dmf.plugin import default_settings  # takes seconds: not for --help
+    from recbole_dmf.host.properties import default_settings  # takes seconds: not for --help
 
     return {*default_settings("DMF", name), "model_settings"}
 

@@ -68,7 +68,8 @@ def _run(folder: Path, label: str, model: str, dataset: str, options: dict[str, 
     words = [f"--{k}={v if isinstance(v, str) else repr(v)}" for k, v in chosen.items()]
     sys.argv = ["run_recbole", *words]  # what result.json gives as the command: it repeats this run
     try:
-        from recbole_dmf.run import build_config, run_in
+        from recbole_dmf.config import build_config
+        from recbole_dmf.run import run_in
 
         run_in(folder, build_config(model, dataset, None, options), label, start_over=True)
     except Exception as error:

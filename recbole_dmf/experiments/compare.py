@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from recbole_dmf.commands.arguments import parse_open
+from recbole_dmf.config import build_config, changes, replayable_settings
 from recbole_dmf.errors import FAILED, UserError, interruption
 from recbole_dmf.experiments.child import run_in_child
 from recbole_dmf.experiments.plan import (
@@ -29,10 +30,9 @@ from recbole_dmf.experiments.plan import (
 )
 from recbole_dmf.experiments.report import Report, write_report
 from recbole_dmf.files import make_folder, write_text
+from recbole_dmf.host.dataset import SPLIT
 from recbole_dmf.lock import locked
 from recbole_dmf.options import nearest
-from recbole_dmf.plugin import SPLIT
-from recbole_dmf.run import build_config, changes, replayable_settings
 
 HELP = """\
 usage: recbole-dmf compare --dataset=NAME --models=A,B,C [--seeds=1,2,3]

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from recbole_dmf.errors import UserError
+from recbole_dmf.host.properties import property_names, read_preset, shipped_properties
 from recbole_dmf.literals import literal
 from recbole_dmf.options import clip, nearest
-from recbole_dmf.plugin import property_names, read_preset, read_properties
 
 TUNED = "table2"  # the file whose `settings` hold for every command
 
@@ -67,7 +67,7 @@ def read_experiment(name: str) -> Experiment:
             f"there is no experiment '{name}'{nearest(name, experiment_names())}; known: "
             f"{', '.join(experiment_names())}."
         )
-    content = read_properties("experiment", name)
+    content = shipped_properties("experiment", name)
     columns = tuple(
         Column(label, about["model"], about.get("options", {}))
         for label, about in content["columns"].items()

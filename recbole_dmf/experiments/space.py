@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from recbole_dmf.errors import UserError
+from recbole_dmf.host.properties import shipped_properties
 from recbole_dmf.literals import load_yaml
-from recbole_dmf.plugin import read_properties
 
 _KEYS = {
     "float": {"type", "low", "high", "log"},
@@ -32,7 +32,7 @@ def read_space(model: str, file: Path | None, fixed: Mapping[str, Any]) -> Space
     Raises:
         UserError: there is no such file, or it is not as described.
     """
-    content = load_yaml(file) if file else read_properties("tune", model)
+    content = load_yaml(file) if file else shipped_properties("tune", model)
     source = str(file or f"tune/{model}.yaml")
     if not content:
         raise UserError(

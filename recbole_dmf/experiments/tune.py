@@ -22,6 +22,7 @@ import yaml
 from tabulate import tabulate
 
 from recbole_dmf.commands.arguments import parse_open
+from recbole_dmf.config import build_config, changes, replayable_settings
 from recbole_dmf.errors import (
     FAILED,
     INTERRUPTED,
@@ -47,8 +48,8 @@ from recbole_dmf.experiments.space import (
 )
 from recbole_dmf.files import make_folder, write_text
 from recbole_dmf.lock import is_held, locked
-from recbole_dmf.run import build_config, changes, replayable_settings, run_in
-from recbole_dmf.training.trainer import CHECKPOINT, remove_resume_files
+from recbole_dmf.run import run_in
+from recbole_dmf.run_folder import CHECKPOINT, remove_resume_files
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -7,14 +7,16 @@ import torch
 from recbole.config import Config
 from recbole.utils import init_seed
 
-from recbole_dmf import compat, plugin
+from recbole_dmf import compat
 from recbole_dmf.commands.arguments import parse_open
 from recbole_dmf.errors import UserError
 from recbole_dmf.evaluation.scores import all_scores
 from recbole_dmf.files import make_folder
+from recbole_dmf.host import lookup, plugin, properties
 from recbole_dmf.literals import not_plain
 from recbole_dmf.options import nearest
-from recbole_dmf.serving.rebuild import CHECKPOINT, rebuild
+from recbole_dmf.run_folder import CHECKPOINT
+from recbole_dmf.serving.rebuild import rebuild
 from recbole_dmf.training.checkpoint import save_checkpoint
 
 HELP = """\
@@ -55,21 +57,21 @@ def import_checkpoint(path: Path, data_path: Path | None = None) -> dict[str, An
     if not isinstance(config, Config):
         raise UserError(f"{path} is no checkpoint of RecBole: its config is of another type.")
     name, dataset_name = config["model"], config["dataset"]
-    own_options = {*plugin.read_properties("model", name), "split_seed"}
+    own_options = {*properties.shipped_properties("model", name), "split_seed"}
     ours = own_options <= set(config.final_config_dict)
     name = name if ours else _BUILT_IN.get(name, name)
     folder = Path(config["data_path"])
     if data_path is not None:
         folder = data_path / dataset_name
     elif dataset_name == "ml-100k" and not folder.is_dir():
-        folder = plugin.RECBOLE_PROPERTIES.parent / "dataset_example" / dataset_name
+        folder = properties.RECBOLE_PROPERTIES.parent / "dataset_example" / dataset_name
     config.final_config_dict.update(
         model=name, data_path=str(folder), device=torch.device("cpu"), save_dataset=False
     )
     init_seed(config["seed"], config["reproducibility"])  # a random split is the one of training
-    dataset = plugin.load_dataset(config)
+    dataset = lookup.load_dataset(config)
     train = dataset.build()[0]
-    matrix = plugin.rated_matrix(config, train)
+    matrix = lookup.rated_matrix(config, train)
     if (matrix.data <= 0).any():  # RecBole scales the lowest rating to 0 by default
         matrix.data[:] = 1.0
     plain = {k: v for k, v in config.final_config_dict.items() if not_plain(v) is None}
@@ -91,7 +93,7 @@ def import_checkpoint(path: Path, data_path: Path | None = None) -> dict[str, An
 def _check_same_scores(config, train, content: dict[str, Any]) -> None:
     """Raise unless the model scores as before from the plain content alone."""
     name = content["model"]
-    model: Any = plugin.find_model(name)(config, train)
+    model: Any = lookup.find_model(name)(config, train)
     try:
         model.load_state_dict(content["state_dict"])
     except RuntimeError as error:

@@ -8,11 +8,11 @@ import scipy.sparse as sp
 import torch
 from recbole.data.interaction import Interaction
 
-from recbole_dmf import plugin
 from recbole_dmf.errors import UserError
+from recbole_dmf.host import lookup, plugin
+from recbole_dmf.run_folder import CHECKPOINT
 from recbole_dmf.training.checkpoint import load_checkpoint
 
-CHECKPOINT = "model.pt"
 _KEYS = {
     "model": str,
     "dataset": str,
@@ -141,7 +141,7 @@ def rebuild(content: dict[str, Any], device: torch.device | str = "cpu") -> torc
     """
     plugin.register()
     name = content["model"]
-    model_class = plugin.find_model(name)
+    model_class = lookup.find_model(name)
     settings = Settings(content["settings"], device=usable_device(device))
     try:
         with torch.random.fork_rng(devices=[]):

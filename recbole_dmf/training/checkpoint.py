@@ -8,10 +8,10 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from recbole_dmf import __version__
 from recbole_dmf.compat import CONVERT_CHECKPOINT
 from recbole_dmf.errors import UserError
 from recbole_dmf.files import atomic_path
+from recbole_dmf.version import __version__
 
 FORMAT = 1
 _MAX_SIDE = 10**8  # users or items

@@ -16,7 +16,6 @@ from recbole.trainer import Trainer
 from recbole.utils import ModelType
 from tqdm import tqdm
 
-from recbole_dmf import __version__
 from recbole_dmf.data.history import N_EARLIER
 from recbole_dmf.data.interactions import interaction_matrix
 from recbole_dmf.data.negatives import NegativeSampler
@@ -25,6 +24,7 @@ from recbole_dmf.evaluation.evaluate import Counts, Phase, summarise
 from recbole_dmf.evaluation.metrics import READINGS
 from recbole_dmf.evaluation.scores import all_scores
 from recbole_dmf.files import atomic_path
+from recbole_dmf.run_folder import BEFORE, CHECKPOINT, HISTORY, RESUME
 from recbole_dmf.training import parallel
 from recbole_dmf.training.checkpoint import load_checkpoint, save_checkpoint
 from recbole_dmf.training.events import EventFile
@@ -35,11 +35,8 @@ from recbole_dmf.training.resume import (
     set_attributes,
     set_random_states,
 )
+from recbole_dmf.version import __version__
 
-CHECKPOINT = "model.pt"
-RESUME = "resume.pt"
-BEFORE = "model-before.pt"  # resume.pt's best epoch, where model.pt is already a later one
-HISTORY = "history.csv"
 WRITE_SHARE = 0.05  # of the time goes into resume.pt at most; epochs shorter than that share it
 _STATE = ("version", "data_sha256", "environment", "ended", "stages", "random")
 _LOOP = (  # attributes of a trainer that change from epoch to epoch
@@ -387,12 +384,6 @@ class RunTrainer(Trainer):
         """Release the files that the run holds open."""
         if isinstance(self.tensorboard, EventFile):
             self.tensorboard.close()
-
-
-def remove_resume_files(folder: Path) -> None:
-    """Remove what only an unfinished run needs."""
-    for name in (RESUME, BEFORE):
-        (folder / name).unlink(missing_ok=True)
 
 
 def _keep_as(path: Path, name: Path) -> None:

@@ -9,11 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import random_rows, write_inter
-from recbole_dmf import plugin, run_recbole
+from recbole_dmf import run_recbole
+from recbole_dmf.config import build_config
 from recbole_dmf.data.benchmark_files import find_parts, part_names, split_parts
 from recbole_dmf.data.convert import main_convert
 from recbole_dmf.errors import UserError
-from recbole_dmf.run import build_config, prepare
+from recbole_dmf.host import lookup, properties
+from recbole_dmf.prepare import prepare
 
 TOKENS = np.array(["[PAD]", *(f"u{n}" for n in range(1, 9))])
 HEADER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
@@ -54,7 +56,7 @@ def ncf(tmp_path):
 
 def prepared(data_path, name="ready", **options):
     config = build_config("DMF", name, None, {"data_path": str(data_path), **options})
-    dataset = plugin.load_dataset(config)
+    dataset = lookup.load_dataset(config)
     return config, dataset, prepare(config, dataset)
 
 
@@ -278,7 +280,7 @@ BAD = {
 def test_bad_parts_and_candidates_are_explained(ncf, case):
     damage, options, message = BAD[case]
     if "eval_args" in options:
-        protocol = plugin.read_properties("", "protocol")["eval_args"]
+        protocol = properties.shipped_properties("", "protocol")["eval_args"]
         options = {"eval_args": {**protocol, **options["eval_args"]}}
     if damage:
         damage(ncf[0])

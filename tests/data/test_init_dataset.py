@@ -10,12 +10,13 @@ import pytest
 import yaml
 
 from conftest import random_rows, write_inter
-from recbole_dmf import plugin
+from recbole_dmf.config import build_config
 from recbole_dmf.data.check import main_check
 from recbole_dmf.data.init_dataset import main_init_dataset
 from recbole_dmf.errors import UserError
+from recbole_dmf.host import lookup, properties
 from recbole_dmf.literals import load_yaml
-from recbole_dmf.run import build_config, run_recbole
+from recbole_dmf.run import run_recbole
 
 
 def write(path, columns, rows=None):
@@ -41,7 +42,7 @@ def loaded(tmp_path, caplog):
         config = build_config(model, "shop", None, {"data_path": str(tmp_path), **options})
         caplog.clear()
         with caplog.at_level("INFO"):
-            return config, plugin.load_dataset(config), caplog.text
+            return config, lookup.load_dataset(config), caplog.text
 
     return load
 
@@ -85,10 +86,10 @@ def test_without_ratings_every_interaction_counts_as_1(tmp_path, capsys):
         tested = dict(line.split(",")[:2] for line in file.read().splitlines()[1:])
     assert tested == last
     config = build_config("DMF", "shop", None, {"data_path": str(tmp_path)})
-    from recbole_dmf.run import prepare
+    from recbole_dmf.prepare import prepare
 
-    prepared = prepare(config, plugin.load_dataset(config))
-    model = plugin.find_model("DMF")(config, prepared.train)
+    prepared = prepare(config, lookup.load_dataset(config))
+    model = lookup.find_model("DMF")(config, prepared.train)
     assert model.max_rating == 1.0
 
 
@@ -108,7 +109,7 @@ def test_the_file_beside_the_data_is_between_ours_and_the_users_options(tmp_path
 
 
 def test_the_file_beside_the_data_wins_over_the_one_we_ship(tmp_path):
-    assert plugin.read_properties("dataset", "ml-1m")["max_rating"] == 5
+    assert properties.shipped_properties("dataset", "ml-1m")["max_rating"] == 5
     data = write_inter(tmp_path, random_rows(), "ml-1m")
     (data / "ml-1m" / "ml-1m.yaml").write_text("max_rating: 9\n")
     config = build_config("DMF", "ml-1m", None, {"data_path": str(data)})

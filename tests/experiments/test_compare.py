@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 
 from conftest import random_rows, write_inter
+from recbole_dmf.config import changes
 from recbole_dmf.errors import UserError
 from recbole_dmf.experiments.compare import check_labels, compare, main_compare
 from recbole_dmf.experiments.plan import Column, take_settings, whole_numbers
-from recbole_dmf.run import changes
 
 FAST = {"epochs": 2, "train_batch_size": 512, "learning_rate": 0.01}
 
@@ -166,7 +166,8 @@ def test_killed_and_continued_equals_run_through(through, data, tmp_path):
 
 @pytest.mark.parametrize("place", [".unfinished-BPR-seed1", "BPR-seed1-failed"])
 def test_an_unfinished_run_goes_on_after_its_last_epoch(through, data, tmp_path, place):
-    from recbole_dmf.run import build_config, run_in
+    from recbole_dmf.config import build_config
+    from recbole_dmf.run import run_in
     from recbole_dmf.training import trainer
 
     folder, original = tmp_path / "c", trainer.RunTrainer._write_state

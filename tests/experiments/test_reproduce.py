@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from recbole_dmf.config import build_config
 from recbole_dmf.errors import UserError
 from recbole_dmf.experiments.compare import check_labels
 from recbole_dmf.experiments.plan import (
@@ -13,7 +14,6 @@ from recbole_dmf.experiments.plan import (
     read_experiment,
 )
 from recbole_dmf.experiments.reproduce import main_reproduce
-from recbole_dmf.run import build_config
 
 FILES = Path(__file__).parents[2] / "properties" / "experiment"
 ALL = [

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from conftest import random_rows, write_inter
+from recbole_dmf.config import build_config
 from recbole_dmf.errors import UserError
 from recbole_dmf.experiments.space import (
     as_options,
@@ -21,8 +22,7 @@ from recbole_dmf.experiments.space import (
     read_space,
 )
 from recbole_dmf.experiments.tune import main_tune, tune
-from recbole_dmf.plugin import find_model
-from recbole_dmf.run import build_config
+from recbole_dmf.host.lookup import find_model
 
 pytest.importorskip("optuna", reason="Optuna (the extra `tune`) is not installed")
 

@@ -9,8 +9,10 @@ import torch
 from recbole.utils import init_seed
 
 from conftest import random_rows, write_inter
-from recbole_dmf import plugin
-from recbole_dmf.run import build_config, prepare, run_in
+from recbole_dmf.config import build_config
+from recbole_dmf.host import lookup
+from recbole_dmf.prepare import prepare
+from recbole_dmf.run import run_in
 from recbole_dmf.training.checkpoint import load_checkpoint, save_checkpoint
 
 # Options for a run of two epochs.
@@ -47,13 +49,13 @@ class Run:
         self.folder.mkdir(parents=True)
         self.config = build_config(model, dataset, None, options)
         self.result = run_in(self.folder, self.config)["result"]
-        self.prepared = prepare(self.config, plugin.load_dataset(self.config))
+        self.prepared = prepare(self.config, lookup.load_dataset(self.config))
         self.model = self.load(self.folder / "model.pt")
 
     def load(self, path, seed=1):
         """A new model of other random numbers with the parameters of a checkpoint."""
         init_seed(seed, True)
-        model = plugin.find_model(self.config["model"])(self.config, self.prepared.train)
+        model = lookup.find_model(self.config["model"])(self.config, self.prepared.train)
         content = load_checkpoint(path)
         model.load_state_dict(content["state_dict"])
         model.load_other_parameter(content["other_parameter"])

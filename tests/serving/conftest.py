@@ -3,7 +3,8 @@
 import pytest
 
 from conftest import random_rows, write_inter
-from recbole_dmf.run import build_config, run_in
+from recbole_dmf.config import build_config
+from recbole_dmf.run import run_in
 from recbole_dmf.serving.recommend import Recommender
 
 FAST = {"init": "xavier", "output_activation": "linear", "learning_rate": 0.01, "epochs": 2}

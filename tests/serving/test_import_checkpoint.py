@@ -8,8 +8,8 @@ import torch
 from recbole.data.interaction import Interaction
 from recbole.utils import init_seed
 
-from recbole_dmf import plugin
 from recbole_dmf.cli import _dispatch, guarded
+from recbole_dmf.host import lookup
 from recbole_dmf.run import run_recbole
 from recbole_dmf.serving.recommend import Recommender
 
@@ -49,8 +49,8 @@ def test_a_plain_checkpoint_scores_as_the_pickled_one(trained, tmp_path, capsys,
     saved = torch.load(path, weights_only=False)
     config = saved["config"]
     init_seed(config["seed"], config["reproducibility"])
-    train = plugin.load_dataset(config).build()[0]
-    before = plugin.find_model(model)(config, train)
+    train = lookup.load_dataset(config).build()[0]
+    before = lookup.find_model(model)(config, train)
     before.load_state_dict(saved["state_dict"])
     before.load_other_parameter(saved["other_parameter"])
     user = torch.arange(1, 31)

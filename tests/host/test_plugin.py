@@ -5,8 +5,8 @@ import pytest
 import recbole.utils
 import yaml
 
-from recbole_dmf import plugin
 from recbole_dmf.errors import UserError
+from recbole_dmf.host import lookup, plugin, properties
 from recbole_dmf.literals import load_yaml
 from recbole_dmf.models.dmf import DMF
 
@@ -43,7 +43,7 @@ def test_registering_twice_is_registering_once_and_can_be_taken_back(clean):
 
 def test_without_registration_the_built_in_dmf_is_an_error(clean):
     with pytest.raises(UserError, match="built-in DMF would run instead of ours"):
-        plugin.find_model("DMF")
+        lookup.find_model("DMF")
 
 
 def test_child_process_gets_ours_from_the_public_names():
@@ -80,12 +80,12 @@ def test_other_kinds_of_models_stay_as_recbole_has_them(clean, name, monkeypatch
 )
 def test_models_that_cannot_run(name, message):
     with pytest.raises(UserError, match=message):
-        plugin.find_model(name)
+        lookup.find_model(name)
 
 
 def test_all_listed_models_are_found():
-    for name in plugin.model_names():
-        assert plugin.find_model(name).__name__ == name
+    for name in lookup.model_names():
+        assert lookup.find_model(name).__name__ == name
 
 
 def test_recboles_own_dmf_settings_do_not_leak_into_ours(ready):
@@ -105,7 +105,7 @@ def test_options_win_over_property_files(ready):
 
 
 def test_settings_of_a_model_on_a_data_set():
-    assert plugin.read_properties("dataset", "amazon-music")["model_settings"]["DMF"] == {
+    assert properties.shipped_properties("dataset", "amazon-music")["model_settings"]["DMF"] == {
         "user_layers": [64, 128],
         "item_layers": [64, 128],
     }
@@ -156,15 +156,15 @@ def test_yaml_files_are_data(tmp_path):
 
 
 def property_files(folder):
-    return sorted(path.name for path in plugin.PROPERTIES.joinpath(folder).iterdir())
+    return sorted(path.name for path in properties.SHIPPED.joinpath(folder).iterdir())
 
 
 @pytest.mark.parametrize("name", property_files("model"))
 def test_every_default_of_a_model_names_its_type_and_source(name):
-    text = plugin.PROPERTIES.joinpath("model", name).read_text(encoding="utf-8")
+    text = properties.SHIPPED.joinpath("model", name).read_text(encoding="utf-8")
     settings = yaml.safe_load(text)
     plugin.register()
-    plugin.find_model(name.removesuffix(".yaml"))
+    lookup.find_model(name.removesuffix(".yaml"))
     for key in settings:
         line = next(line for line in text.splitlines() if line.startswith(f"{key}:"))
         comment = line.partition("#")[2].strip()
@@ -176,11 +176,11 @@ def test_property_files_of_data_sets_know_their_options(name):
     from recbole_dmf.options import check_options
 
     plugin.register()
-    settings = dict(plugin.read_properties("dataset", name.removesuffix(".yaml")))
+    settings = dict(properties.shipped_properties("dataset", name.removesuffix(".yaml")))
     for model, options in settings.pop("model_settings", {}).items():
-        known = plugin.default_settings(model, "other")
-        check_options(options, known, plugin.strict_options(model), name)
-    check_options(settings, plugin.default_settings("BPR", "other"), (), name)
+        known = properties.default_settings(model, "other")
+        check_options(options, known, properties.strict_options(model), name)
+    check_options(settings, properties.default_settings("BPR", "other"), (), name)
 
 
 def test_warnings_of_our_modules_are_errors():
