@@ -56,7 +56,8 @@ from recbole_dmf.run_folder import (
 )
 from recbole_dmf.run_log import run_log
 from recbole_dmf.training import parallel
-from recbole_dmf.training.trainer import DMFTrainer, RunTrainer, shows_progress, trainer_class
+from recbole_dmf.training.algorithm1 import DMFTrainer
+from recbole_dmf.training.trainer import RunTrainer, shows_progress, trainer_class
 
 # Exit codes after which nothing but the outer circumstances has to change.
 _CAN_GO_ON = (DISK_FULL, NOT_WRITABLE, OUT_OF_MEMORY, INTERRUPTED, TERMINATED)

@@ -94,7 +94,7 @@ def _writable(folder: Path, problems: list[str]) -> str:
     return f"{folder.absolute()} ({free:,.0f} GB free)"
 
 
-def main_doctor(argv: list[str]) -> int:
+def main(argv: list[str]) -> int:
     """The command `doctor`: 0 if all is well, 1 if there are problems.
 
     Raises:

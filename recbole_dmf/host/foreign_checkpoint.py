@@ -8,11 +8,11 @@ from recbole.config import Config
 from recbole.utils import init_seed
 
 from recbole_dmf.errors import UserError
-from recbole_dmf.evaluation.scores import all_scores
 from recbole_dmf.host import lookup, plugin, properties
 from recbole_dmf.host.compat.pickles import load_trusted_checkpoint
 from recbole_dmf.host.rebuild import rebuild
 from recbole_dmf.literals import not_plain
+from recbole_dmf.models.scores import all_scores
 
 # A name that means our model here, for the built-in one that RecBole trains under it.
 _BUILT_IN = {"DMF": "RecBoleDMF", "EASE": "RecBoleEASE", "ItemKNN": "RecBoleItemKNN"}

@@ -13,6 +13,7 @@ from recbole.utils import FeatureSource, FeatureType
 
 from recbole_dmf.errors import UserError
 from recbole_dmf.evaluation.candidates import Candidates
+from recbole_dmf.host.config import set_seeds
 from recbole_dmf.host.lookup import find_model
 from recbole_dmf.host.rebuild import on_device
 
@@ -80,7 +81,7 @@ def restore_model(config: Config, train: Any, content: dict[str, Any]) -> torch.
     Raises:
         UserError: the parameters do not fit the data set or the model.
     """
-    seed_everything(config)
+    set_seeds(config)
     model: Any = find_model(config["model"])(config, train).to(config["device"])
     try:
         model.load_state_dict(content["state_dict"])

@@ -1,6 +1,5 @@
 """A finished run with its data set, as RecBole's `load_data_and_model` gives it for its own."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from recbole_dmf.host.loaders import (
 from recbole_dmf.host.lookup import load_dataset, train_loader
 from recbole_dmf.manifest import file_hashes
 from recbole_dmf.prepare import prepare
-from recbole_dmf.run_folder import CHECKPOINT, CONFIG, RESULT
+from recbole_dmf.run_folder import CHECKPOINT, CONFIG, RESULT, is_finished, read_result
 from recbole_dmf.serving.model_file import read_model_file
 
 
@@ -41,7 +40,7 @@ def load(folder: Path | str, data_path: Path | str | None = None) -> tuple[Any, 
             run are damaged.
     """
     folder = Path(folder)
-    result = _read_result(folder)
+    result = _result_of(folder)
     content = read_model_file(folder / CHECKPOINT)
     options = {} if data_path is None else {"data_path": str(data_path)}
     config = build_config(None, None, [str(folder / CONFIG)], options)
@@ -64,19 +63,15 @@ def load(folder: Path | str, data_path: Path | str | None = None) -> tuple[Any, 
     return config, restore_model(config, prepared.train, content), dataset, train, *evaluated
 
 
-def _read_result(folder: Path) -> dict[str, Any]:
-    path = folder / RESULT
-    if not path.is_file():
+def _result_of(folder: Path) -> dict[str, Any]:
+    if not is_finished(folder):
         raise UserError(
-            f"{folder} has no finished run (there is no {path}); name the folder of one, or "
-            f"resume it with run_recbole --resume={folder}."
+            f"{folder} has no finished run (there is no {folder / RESULT}); name the folder of "
+            f"one, or resume it with run_recbole --resume={folder}."
         )
-    try:
-        result = json.loads(path.read_bytes())
-        if not isinstance(result.get("files_sha256"), dict):
-            raise ValueError("it has no files_sha256")
-    except (OSError, ValueError, AttributeError) as error:
-        raise UserError(f"{path} is damaged ({error}).") from error
+    result = read_result(folder)
+    if not isinstance(result.get("files_sha256"), dict):
+        raise UserError(f"{folder / RESULT} is damaged: it has no files_sha256.")
     return result
 
 

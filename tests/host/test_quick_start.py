@@ -7,8 +7,8 @@ import pytest
 import torch
 from recbole.config import Config
 
-from recbole_dmf import plugin
 from recbole_dmf.errors import UserError
+from recbole_dmf.host import plugin
 from recbole_dmf.host.quick_start import load_data_and_model, load_data_and_model_is_explained
 from recbole_dmf.run import run_recbole
 

@@ -121,7 +121,7 @@ def test_folders_without_a_finished_run(trained, tmp_path):
         recbole_dmf.load(tmp_path)
     outcome = trained("BPR")
     path = tmp_path / "runs" / outcome["folder"].rpartition("/")[2]
-    for content in ("{", "[]", "{}"):
+    for content in ("{", "[]", "{}", '{"metrics": {}}'):
         (path / "result.json").write_text(content)
         with pytest.raises(UserError, match="is damaged"):
             recbole_dmf.load(path)
@@ -136,7 +136,7 @@ def test_recboles_own_split(trained, tiny, tmp_path):
     folder = tmp_path / "runs" / outcome["folder"].rpartition("/")[2]
     if not (folder / "result.json").is_file():
         save_checkpoint(folder / "model.pt", read_foreign_checkpoint(folder / "recbole.pth"))
-        hashes = {"files_sha256": file_hashes(tiny / "tiny", "tiny")}
+        hashes = {"files_sha256": file_hashes(tiny / "tiny", "tiny"), "metrics": {}}
         (folder / "result.json").write_text(json.dumps(hashes))
     config, model, _, train_data, _, test_data = recbole_dmf.load(folder)
     found = evaluated(config, model, train_data, test_data)
