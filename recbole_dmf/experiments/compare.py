@@ -30,7 +30,7 @@ from recbole_dmf.experiments.plan import (
 )
 from recbole_dmf.experiments.report import Report, write_report
 from recbole_dmf.files import make_folder, write_text
-from recbole_dmf.host.dataset import SPLIT
+from recbole_dmf.host.dataset import is_our_split
 from recbole_dmf.lock import locked
 from recbole_dmf.options import nearest
 
@@ -157,9 +157,9 @@ def _check_plain(label: str, options: Mapping[str, Any]) -> None:
 def _check_protocol(config) -> None:
     """Refuse what the report has no figures for."""
     metrics = {metric.lower() for metric in config["metrics"]}
-    if config["eval_args"]["split"] != {"LS": SPLIT} or not {"hit", "ndcg"} <= metrics:
+    if not is_our_split(config["eval_args"]) or not {"hit", "ndcg"} <= metrics:
         raise UserError(
-            "a comparison needs the paper's split and the metrics Hit and NDCG; leave "
+            "a comparison needs the paper's test split and the metrics Hit and NDCG; leave "
             "eval_args.split and metrics as they are, or use run_recbole."
         )
     if 10 not in config["topk"]:

@@ -12,9 +12,13 @@ OUR_MODELS: dict[str, tuple[str, str | None]] = {
     "EASE": ("models.ease", "training.trainer:FitEpochTrainer"),
     "ItemKNN": ("models.item_knn", "training.trainer:FitEpochTrainer"),
     "ItemPop": ("models.item_pop", "training.trainer:FitEpochTrainer"),
+    "RecentPop": ("models.recent_pop", "training.trainer:FitEpochTrainer"),
+    "SequentialKNN": ("models.sequential_knn", "training.trainer:FitEpochTrainer"),
+    "SASRec": ("models.sasrec", "models.sasrec:SASRecTrainer"),
     "RecBoleDMF": ("host.built_in", None),
     "RecBoleEASE": ("host.built_in", None),
     "RecBoleItemKNN": ("host.built_in", None),
+    "RecBoleSASRec": ("host.built_in", None),
 }
 
 
