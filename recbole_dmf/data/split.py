@@ -43,15 +43,53 @@ def drop_duplicates(user: NDArray, item: NDArray, timestamp: NDArray | None) -> 
     Returns:
         int64 row numbers in file order.
     """
-    rows = np.arange(len(user))
     pairs = np.asarray(user, np.int64) * (int(np.max(item, initial=0)) + 1) + item
-    pairs.sort()
-    if (pairs[1:] != pairs[:-1]).all():  # the usual case, at a fifth of the time
-        return rows
-    time = rows if timestamp is None else timestamp
-    order = np.lexsort((rows, time, item, user))
-    same_as_next = (np.diff(user[order]) == 0) & (np.diff(item[order]) == 0)
-    return np.sort(order[np.concatenate([~same_as_next, [True]])]) if len(order) else rows
+    ordered = np.sort(pairs)
+    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+    keep = np.ones(len(pairs), dtype=bool)
+    if len(repeated):  # sorting by time is dear, so only where it decides
+        rows = np.flatnonzero(np.isin(pairs, repeated))
+        time = rows if timestamp is None else np.asarray(timestamp)[rows]
+        order = rows[np.lexsort((rows, time, pairs[rows]))]
+        keep[order[:-1][pairs[order[:-1]] == pairs[order[1:]]]] = False
+    return np.flatnonzero(keep)
+
+
+def latest_first(user: NDArray, timestamp: NDArray | None) -> tuple[Indices, Indices]:
+    """The rows of each user one after the other, each user's latest row first.
+
+    Among equal timestamps (or without any) the row further down in the file is the later one.
+
+    Args:
+        user: int [n_rows].
+        timestamp: float64 [n_rows], or None.
+
+    Returns:
+        int64 row numbers [n_rows] by user, and where in them each user starts [n_users].
+    """
+    rows = np.arange(len(user))
+    keys = (-rows,) if timestamp is None else (-rows, -np.asarray(timestamp))
+    order = np.lexsort((*keys, user))
+    return order, np.flatnonzero(np.diff(user[order], prepend=-1) != 0)
+
+
+def latest_rows(user: NDArray, timestamp: NDArray | None) -> tuple[Indices, Indices]:
+    """Each user's latest row, and how many of the user's rows share its timestamp.
+
+    Args:
+        user: non-negative int [n_rows].
+        timestamp: float64 [n_rows], or None.
+
+    Returns:
+        int64 [n_users] twice, by ascending number of the user.
+    """
+    order, starts = latest_first(user, timestamp)
+    if timestamp is None:
+        return order[starts], np.ones(len(starts), dtype=np.int64)
+    time = np.asarray(timestamp)[order]
+    counts = np.diff(np.append(starts, len(order)))
+    level = time == np.repeat(time[starts], counts)
+    return order[starts], np.add.reduceat(level, starts, dtype=np.int64)
 
 
 def leave_one_out(user: NDArray, timestamp: NDArray | None, seed: int) -> Split:
@@ -95,10 +133,8 @@ def _split(
     """
     n_rows = len(user)
     rows = np.arange(n_rows)
-    latest_first = (-rows,) if timestamp is None else (-rows, -np.asarray(timestamp))
-    order = np.lexsort((*latest_first, user))
+    order, starts = latest_first(user, timestamp)
     sorted_user = user[order]
-    starts = np.flatnonzero(np.concatenate([[True], np.diff(sorted_user) != 0])[:n_rows])
     counts = np.diff(np.append(starts, n_rows))
     long = counts >= MIN_INTERACTIONS
     timed = np.ones(len(starts), dtype=bool)

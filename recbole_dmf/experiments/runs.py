@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recbole_dmf.errors import UserError
 from recbole_dmf.evaluation.metrics import READINGS, expected_gain, gains, tied_gain
 from recbole_dmf.evaluation.significance import mean_over_seeds
-from recbole_dmf.experiments.checks import (
+from recbole_dmf.experiments.checked_files import (
     field,
     is_number,
     mapping,
@@ -54,7 +54,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Compared:
-    """What a comparison's folder holds.
+    """All runs of a comparison and what is known of those that are missing.
 
     Attributes:
         runs: by label, in the order of the tables; a label that has no run keeps an empty list.
@@ -73,7 +73,7 @@ class Compared:
     warnings: list[str]
 
 
-def load(folder: Path, expected: dict | None) -> Compared:
+def read_comparison(folder: Path, expected: dict | None) -> Compared:
     """Read and check a comparison's folder; arguments and errors as of `write_report`."""
     path = folder / "comparison.json"
     if not folder.is_dir():

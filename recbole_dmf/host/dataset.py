@@ -33,10 +33,12 @@ class LeaveOneOutDataset(RecBoleDataset):
 
     Attributes:
         split: rows of train, valid and test in the interactions, once built.
+        max_rating: highest rating in the files, where no option says it.
         dropped_duplicates: interactions removed because a later one has the same user and item.
     """
 
     split: Split
+    max_rating: float | None = None
     dropped_duplicates = 0
 
     @property
@@ -65,7 +67,7 @@ class LeaveOneOutDataset(RecBoleDataset):
             assumed.append(f"no column {rating}, so every interaction counts as 1 (Eq. 1)")
         elif not self.config["max_rating"]:
             values = self.inter_feat[rating]
-            self.config["max_rating"] = float(values.max())
+            self.max_rating = float(values.max())
             assumed.append(f"rating scale {values.min():g}..{values.max():g} from the data")
         if self.time_field not in self.inter_feat and parts is None:
             assumed.append("no timestamps, so the last row of each user is tested")

@@ -9,10 +9,9 @@ from recbole.data.dataset import Dataset as RecBoleDataset
 from recbole.data.utils import get_dataloader
 from recbole.utils import get_model, get_trainer
 
-from recbole_dmf import compat
-from recbole_dmf.data.interactions import interaction_matrix
 from recbole_dmf.data.negatives import NegativeSampler
 from recbole_dmf.errors import UserError
+from recbole_dmf.host.compat.manners import anomaly_detection_stays
 from recbole_dmf.host.dataset import LeaveOneOutDataset
 from recbole_dmf.host.option_layers import RUNNABLE
 from recbole_dmf.host.our_models import OUR_MODELS, model_module
@@ -44,7 +43,7 @@ def find_model(name: str) -> type:
         UserError: no such model, or one of another kind.
     """
     try:
-        with compat.anomaly_detection_stays():
+        with anomaly_detection_stays():
             found = get_model(name)
         if not hasattr(found, "type"):  # a name such as __doc__ finds something else there
             raise AttributeError(name)
@@ -76,17 +75,6 @@ def load_dataset(config: Config) -> LeaveOneOutDataset:
 def find_trainer(config: Config) -> type:
     """RecBole's trainer class for the configured model."""
     return get_trainer(config["MODEL_TYPE"], config["model"])
-
-
-def rated_matrix(config: Config, train: RecBoleDataset):
-    """Training ratings (ones where there are none) as CSR [n_users, n_items] with padding."""
-    feat, rating = train.inter_feat, config["RATING_FIELD"]
-    return interaction_matrix(
-        feat[train.uid_field].numpy(),
-        feat[train.iid_field].numpy(),
-        feat[rating].numpy() if rating in feat.columns else None,
-        (train.user_num, train.item_num),
-    )
 
 
 def train_loader(config: Config, train: RecBoleDataset, sampler: NegativeSampler | None):

@@ -10,10 +10,8 @@ from collections.abc import Iterator
 import torch
 import torch.nn.functional as F
 from recbole.model.abstract_recommender import GeneralRecommender
-from recbole.trainer import Trainer
 from recbole.utils import InputType
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from recbole_dmf.data.history import History
 from recbole_dmf.data.interactions import row_starts
@@ -290,29 +288,3 @@ class SASRec(GeneralRecommender):
     def full_sort_predict(self, interaction) -> Tensor:
         """Score of every item for each user of a batch, shape [batch * n_items]."""
         return (self.user_vectors(interaction) @ self.encode_items().detach().T).view(-1)
-
-
-class SASRecTrainer(Trainer):
-    """An epoch of SASRec: whole sequences, without RecBole's loader."""
-
-    def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
-        self.model.train()
-        total, n = torch.zeros((), device=self.device), 0
-        size = max(1, self.config["train_batch_size"] // self.model.max_length)
-        bar = tqdm(
-            self.model.batches(size),
-            desc=f"epoch {epoch_idx + 1}",
-            disable=not show_progress,
-            leave=False,
-        )
-        for item, target in bar:
-            self.optimizer.zero_grad()
-            loss = self.model.loss(item, target)
-            loss.backward()
-            if self.clip_grad_norm:
-                nn.utils.clip_grad_norm_(self.model.parameters(), **self.clip_grad_norm)
-            self.optimizer.step()
-            counted = int((target != START).sum())
-            total += loss.detach() * counted
-            n += counted
-        return float(total) / max(1, n)
