@@ -11,9 +11,9 @@ from conftest import random_rows, write_inter
 from recbole_dmf.config import build_config
 from recbole_dmf.data.history import N_EARLIER
 from recbole_dmf.errors import UserError
-from recbole_dmf.evaluation.scores import all_scores
 from recbole_dmf.host.lookup import find_model, load_dataset, train_loader
 from recbole_dmf.host.sequential import NOT_RUNNABLE
+from recbole_dmf.models.scores import all_scores
 from recbole_dmf.prepare import prepare
 from recbole_dmf.run import run_recbole
 
