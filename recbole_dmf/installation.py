@@ -41,7 +41,7 @@ def properties_folder() -> Path:
 
 def other_copies() -> list[Path]:
     """Folders of further copies of this package that this process could import."""
-    found = []
+    found: list[Path] = []
     for entry in sys.path:
         package = Path(entry or ".").resolve() / PACKAGE.name
         if (package / "version.py").is_file() and package not in (PACKAGE, *found):
