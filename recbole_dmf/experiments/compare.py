@@ -7,18 +7,26 @@ and continues after the last epoch that was finished.
 
 import json
 import shutil
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from recbole_dmf.errors import FAILED, UserError, interruption
 from recbole_dmf.experiments.plan import Column
-from recbole_dmf.experiments.planned_runs import DETERMINISTIC, PlannedRun, plan_runs, why_to_run
+from recbole_dmf.experiments.planned_runs import (
+    DETERMINISTIC,
+    PlannedRun,
+    asked_metrics,
+    plan_runs,
+    why_to_run,
+)
+from recbole_dmf.experiments.progress import duration, time_left
 from recbole_dmf.experiments.report import Report, write_report
-from recbole_dmf.experiments.run_process import run_in_process
+from recbole_dmf.experiments.run_metrics import headline, shown_name
+from recbole_dmf.experiments.run_process import check_data_set, run_in_process
 from recbole_dmf.files import make_folder, write_text
 from recbole_dmf.lock import locked
+from recbole_dmf.run_folder import is_finished, read_result
 
 
 def compare(
@@ -45,11 +53,12 @@ def compare(
         The report, and the number of runs that failed.
 
     Raises:
-        UserError: an option that cannot be used, the candidates differ, nothing was finished, or
-            Ctrl-C.
+        UserError: an option or the data set cannot be used, the candidates differ, nothing was
+            finished, or Ctrl-C.
     """
     labels = [column.label for column in columns]
     runs = plan_runs(folder, dataset, columns, seeds)
+    metrics = asked_metrics(runs)
     make_folder(folder / "runs")
     with locked(folder / ".lock", f"another comparison is running in {folder}; wait for it."):
         _check_same_data_set(folder, dataset)
@@ -59,6 +68,7 @@ def compare(
             "models": labels,
             "seeds": list(seeds),
             "deterministic": [c.label for c in columns if c.model in DETERMINISTIC],
+            "metrics": metrics,
             "failures": [],
             "expected": {k: v for k, v in expected.items() if k in labels},
         }
@@ -66,6 +76,9 @@ def compare(
             for run in runs:
                 for path in (run.folder, run.unfinished, run.failed):
                     shutil.rmtree(path, ignore_errors=True)
+        to_run = [run for run in runs if why_to_run(run) is not None]
+        if to_run:
+            check_data_set(to_run[0].column.model, dataset, to_run[0].options)
         failures = _run_all(folder, runs, about)
         if len(failures) == len(runs):
             lines = "\n".join(f"  {f['model']}, seed {f['seed']}: {f['message']}" for f in failures)
@@ -91,7 +104,6 @@ def _run_all(
     """Make all runs; returns the failures, which are in comparison.json as well."""
     failures: list[dict[str, Any]] = about["failures"]
     hashes: dict[str, tuple[str, str]] = {}  # phase -> (candidates' hash, first run that has it)
-    start = time.perf_counter()
     try:
         for number, run in enumerate(runs, 1):
             write_text(folder / "comparison.json", json.dumps(about, indent=2))
@@ -108,10 +120,10 @@ def _run_all(
                         {"model": run.column.label, "seed": run.seed, "message": message}
                     )
                     continue
-            result = json.loads((run.folder / "result.json").read_bytes())
+            result = read_result(run.folder)
             if reason is not None:
-                elapsed = time.perf_counter() - start
-                print(f"{place}: {_figures(result)}; {elapsed:.0f} s in all", flush=True)
+                left = time_left(runs, runs[number:])
+                print(f"{place}: {_figures(result, about['metrics'])}{left}", flush=True)
             _check_candidates(result, run, hashes)
         write_text(folder / "comparison.json", json.dumps(about, indent=2))
     except KeyboardInterrupt as stop:
@@ -133,7 +145,7 @@ def _make(run: PlannedRun) -> str | None:
     run.unfinished.mkdir(exist_ok=True)
     column, dataset = run.column, run.settings["dataset"]
     message = run_in_process(run.unfinished, column.label, column.model, dataset, run.options)
-    if message is None and not (run.unfinished / "result.json").is_file():
+    if message is None and not is_finished(run.unfinished):
         message = "the run ended without a result"
     if message is not None:
         run.unfinished.rename(run.failed)
@@ -143,10 +155,10 @@ def _make(run: PlannedRun) -> str | None:
     return None
 
 
-def _figures(result: Mapping[str, Any]) -> str:
+def _figures(result: Mapping[str, Any], metrics: Sequence[str]) -> str:
     test = result["metrics"]["test"]["expected"]
-    seconds = result["seconds"]["total"]
-    return f"HR@10 {test['hit@10']:.4f}, NDCG@10 {test['ndcg@10']:.4f} in {seconds:.1f} s"
+    shown = (f"{shown_name(metric)} {test[metric]:.4f}" for metric in headline(metrics))
+    return f"{', '.join(shown)} in {duration(result['seconds']['total'])}"
 
 
 def _check_candidates(

@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from recbole_dmf.config import build_config, changes, replayable_settings, uses_our_split
 from recbole_dmf.errors import UserError
 from recbole_dmf.experiments.plan import Column
-from recbole_dmf.options import nearest
+from recbole_dmf.experiments.run_metrics import metric_names
+from recbole_dmf.options import Config, nearest
+from recbole_dmf.run_folder import is_finished, read_result, read_settings
 
-DETERMINISTIC = ("ItemPop", "ItemKNN", "AsymKNN", "EASE", "ADMMSLIM")  # the same for every seed
+# The same for every seed.
+DETERMINISTIC = (
+    *("ItemPop", "ItemKNN", "AsymKNN", "EASE", "ADMMSLIM"),
+    *("RecentPop", "SequentialKNN"),
+)
 _UNFINISHED = ".unfinished-"
 
 
@@ -77,16 +81,33 @@ def _check_plain(label: str, options: Mapping[str, Any]) -> None:
             raise UserError(f"option '{name}' of {label}: {value!r} is no plain value.") from error
 
 
-def _check_protocol(config) -> None:
+def _check_protocol(config: Config) -> None:
     """Refuse what the report has no figures for."""
-    metrics = {metric.lower() for metric in config["metrics"]}
-    if not uses_our_split(config) or not {"hit", "ndcg"} <= metrics:
+    if not uses_our_split(config):
         raise UserError(
-            "a comparison needs the paper's split and the metrics Hit and NDCG; leave "
-            "eval_args.split and metrics as they are, or use run_recbole."
+            "a comparison needs the paper's split; leave eval_args.split as it is, or use "
+            "run_recbole."
         )
-    if 10 not in config["topk"]:
-        raise UserError(f"a comparison needs 10 in topk, not only {config['topk']}.")
+
+
+def asked_metrics(runs: Sequence[PlannedRun]) -> list[str]:
+    """The metrics of a comparison, such as "hit@10", in the order of the options.
+
+    Raises:
+        UserError: the models are given different ones.
+    """
+    asked = {
+        run.column.label: metric_names(run.settings["metrics"], run.settings["topk"])
+        for run in runs
+    }
+    first, *others = asked
+    for label in others:
+        if asked[label] != asked[first]:
+            raise UserError(
+                f"{label} is ranked by {', '.join(asked[label])}, {first} by "
+                f"{', '.join(asked[first])}; give all models the same metrics and topk."
+            )
+    return asked[first]
 
 
 def check_labels(columns: Sequence[Column], unused: Mapping[str, Any]) -> None:
@@ -114,13 +135,19 @@ def check_labels(columns: Sequence[Column], unused: Mapping[str, Any]) -> None:
 
 def why_to_run(run: PlannedRun) -> str | None:
     """'' if a run is not there, what changed if it has other settings, None if it is finished."""
-    try:
-        json.loads((run.folder / "result.json").read_bytes())
-        there = yaml.safe_load((run.folder / "config.yaml").read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not is_finished(run.folder):
         return ""
-    except (OSError, ValueError, yaml.YAMLError):
-        return "its files are damaged"
-    if not isinstance(there, dict):
-        return "its files are damaged"
-    return changes(there, run.settings) or None
+    settings = read_settings(run.folder)
+    try:
+        read_result(run.folder)
+    except UserError:
+        settings = {}
+    return (changes(settings, run.settings) or None) if settings else "its files are damaged"
+
+
+def total_seconds(run: PlannedRun) -> float | None:
+    """How long a finished run took; None for one that is not finished."""
+    try:
+        return float(read_result(run.folder)["seconds"]["total"])
+    except (UserError, KeyError, TypeError, ValueError):
+        return None

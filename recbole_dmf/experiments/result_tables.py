@@ -1,6 +1,5 @@
 """The figures of a comparison as tables, notes and curves; how they look is another module's."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,27 +10,22 @@ from numpy.typing import NDArray
 
 from recbole_dmf.evaluation.metrics import READINGS
 from recbole_dmf.evaluation.significance import (
-    LEVEL,
     Comparison,
     compare_with_best_other,
     mean_over_seeds,
 )
 from recbole_dmf.experiments import plots
-from recbole_dmf.experiments.checked_files import one_line
-from recbole_dmf.experiments.runs import MAX_K, SHOWN, Compared, Run, device, versions
+from recbole_dmf.experiments.result_notes import result_notes
+from recbole_dmf.experiments.run_metrics import MAX_K, headline, shown_name
+from recbole_dmf.experiments.runs import (
+    Compared,
+    Run,
+    best_epoch,
+    n_parameters,
+)
 
-NAMES = {"hit@10": "HR@10", "ndcg@10": "NDCG@10"}
-READING_MEANS = {
-    "expected": "the exact mean of the sampled figure over all draws of candidates: no "
-    "sampling noise, the one to compare by, and the one set against the paper's figure",
-    "sampled": "the target ranked among the candidates that were drawn once for this split, as "
-    "the paper does, or that came with the data",
-    "full": "the target ranked among all items that the user has not seen; lower by nature, not "
-    "comparable with the paper's figure",
-}
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 NO_VALUE = DASH
-BOLD = "Best in bold."  # said wherever there is bold type
 
 
 @dataclass(frozen=True)
@@ -44,16 +38,26 @@ class ResultTable:
 
 
 def tables_and_notes(c: Compared) -> tuple[list[ResultTable], list[str]]:
-    """All tables of a comparison, and the notes below them."""
+    """All tables of a comparison, and the notes below them.
+
+    The first table has the headline metrics; if more were asked for, a table for each reading has
+    them all.
+    """
     finished = {label: runs for label, runs in c.runs.items() if runs}
-    tests = {metric: _tests(finished, metric) for metric in SHOWN}
-    tables = [
-        _quality(c, tests),
-        _other_readings(c),
-        *([_pairs(tests)] if tests[SHOWN[0]] else []),
-        _costs(c),
-    ]
-    return tables, _notes(c, bool(tests[SHOWN[0]]))
+    first = headline(c.metrics)
+    tests = {metric: _tests(finished, metric) for metric in first}
+    tables = [_quality(c, tests)]
+    if len(c.metrics) > len(first):
+        tables += [
+            _readings(c, f"Test, {reading} reading, all metrics", [reading]) for reading in READINGS
+        ]
+    else:
+        tables.append(_readings(c, "Test, sampled and full ranking", ["sampled", "full"]))
+    tested = bool(tests[first[0]])
+    if tested:
+        tables.append(_pairs(tests))
+    tables.append(_costs(c))
+    return tables, result_notes(c, tested)
 
 
 def _tests(runs: Mapping[str, list[Run]], metric: str) -> dict[str, Comparison]:
@@ -89,14 +93,14 @@ def _unemphasised(texts: Iterable[str]) -> list[tuple[str, bool]]:
 def _quality(c: Compared, tests: Mapping[str, Mapping[str, Comparison]]) -> ResultTable:
     papers = {
         metric: {k: v[metric] for k, v in c.expected.items() if k in c.runs and metric in v}
-        for metric in SHOWN
+        for metric in tests
     }
     header = ["Model", "Seeds"]
     columns: list[dict[str, tuple[str, bool]]] = []
-    for metric in SHOWN:
+    for metric in tests:
         seeds = {k: [run.metric(metric) for run in runs] for k, runs in c.runs.items() if runs}
         best = _best({label: float(np.mean(v)) for label, v in seeds.items()})
-        header.append(NAMES[metric])
+        header.append(shown_name(metric))
         columns.append({})
         for label, values in seeds.items():
             test = tests[metric].get(label)
@@ -129,11 +133,11 @@ def _signed(value: float, digits: int) -> str:
     return ("+" if value > 0 else MINUS) + text
 
 
-def _other_readings(c: Compared) -> ResultTable:
+def _readings(c: Compared, title: str, readings: Sequence[str]) -> ResultTable:
     header, columns = ["Model"], []
-    for reading in ("sampled", "full"):
-        for metric in SHOWN:
-            header.append(f"{NAMES[metric]} {reading}")
+    for reading in readings:
+        for metric in c.metrics:
+            header.append(shown_name(metric) + (f" {reading}" if len(readings) > 1 else ""))
             seeds = {
                 label: [run.metric(metric, reading) for run in runs]
                 for label, runs in c.runs.items()
@@ -145,23 +149,23 @@ def _other_readings(c: Compared) -> ResultTable:
         [(label, False), *(col.get(label, (NO_VALUE, False)) for col in columns)]
         for label in c.runs
     ]
-    return ResultTable("Test, sampled and full ranking", header, rows)
+    return ResultTable(title, header, rows)
 
 
 def _pairs(tests: Mapping[str, Mapping[str, Comparison]]) -> ResultTable:
     header = ["Model", "Metric", "Against", "Mean diff.", "95 % interval", "p", "p (Holm)"]
     header.append("Over seeds")
     rows = []
-    for label in tests[SHOWN[0]]:
-        for metric in SHOWN:
-            t = tests[metric][label]
+    for label in next(iter(tests.values())):
+        for metric, of_metric in tests.items():
+            t = of_metric[label]
             interval = f"{_signed(t.low, 4)} to {_signed(t.high, 4)}"
             seeds = f"{_signed(t.seed_low, 4)} to {_signed(t.seed_high, 4)}"
             rows.append(
                 _unemphasised(
                     (
                         label,
-                        NAMES[metric],
+                        shown_name(metric),
                         t.other,
                         _signed(t.difference, 4),
                         interval,
@@ -199,10 +203,10 @@ def _costs(c: Compared) -> ResultTable:
             values = [of(run.result) for run in runs]
             values = [v for v in values if v is not None]
             cells.append(_spread(values, digits) if values else NO_VALUE)
-        counts = [run.result.get("parameters") for run in runs]
+        counts = [n_parameters(run.result) for run in runs]
         sizes = sorted({count for count in counts if count is not None})
         cells.append(" / ".join(f"{n:,}" for n in sizes) or NO_VALUE)
-        epochs = [run.result.get("best_epoch") for run in runs]
+        epochs = [best_epoch(run.result) for run in runs]
         known = any(epoch is not None for epoch in epochs)
         shown = ", ".join(NO_VALUE if e is None else str(e) for e in epochs)
         cells.append(shown if known else NO_VALUE)
@@ -210,44 +214,10 @@ def _costs(c: Compared) -> ResultTable:
     return ResultTable("Cost", header, rows)
 
 
-def _notes(c: Compared, tested: bool) -> list[str]:
-    runs = [run for group in c.runs.values() for run in group]
-    seeds = sorted({run.seed for run in runs})
-    notes = [*c.failures]
-    if sum(map(bool, c.runs.values())) > 1:
-        notes.append(BOLD)
-    if len(seeds) > 1:
-        notes.append("Figures: mean ± standard deviation over seeds.")
-    if tested:
-        notes.append(
-            "*: differs from the best other model, beyond chance in the choice of users (two-sided "
-            f"paired permutation test of the means over seeds, p < {LEVEL} after Holm's correction "
-            "over all pairs of models) and in training (the same sign over seeds). 95 % interval: "
-            "bootstrap over users, not corrected. Over seeds: the least and the greatest "
-            "difference of a run of the one model and a run of the other."
-        )
-    notes += [f"{reading}: {READING_MEANS[reading]}." for reading in READING_MEANS]
-    chosen = Counter(
-        f"{run.result.get('valid_metric', '?')} ({run.result.get('valid_reading', '?')})"
-        for run in runs
-    )
-    notes.append(f"Epochs were chosen on validation by {', '.join(sorted(chosen))}.")
-    sources = {k: v["source"] for k, v in c.expected.items() if k in c.runs and v.get("source")}
-    if sources:
-        figures = "; ".join(f"{label}: {one_line(str(text))}" for label, text in sources.items())
-        notes.append(f"Paper: {figures}. Diff.: ours (expected) minus the paper's figure.")
-    notes.append(f"Users tested: {len(runs[0].users):,}. Seeds: {', '.join(map(str, seeds))}.")
-    for phase in ("valid", "test"):
-        digests = {str(run.result.get("candidates_sha256", {}).get(phase)) for run in runs}
-        notes.append(f"Candidates ({phase}), SHA-256: {', '.join(sorted(digests))}")
-    notes.append(f"Device: {'; '.join(sorted({device(run) for run in runs}))}.")
-    notes.append(f"Versions: {'; '.join(sorted({versions(run) for run in runs}))}.")
-    return notes
-
-
 def results_csv(c: Compared) -> str:
     """results.csv: one line per data set, model, seed, phase, metric and reading."""
     names = [f"{metric}@{k}" for metric in ("hit", "ndcg") for k in range(1, MAX_K + 1)]
+    names += [name for name in c.metrics if name not in names]
     rows = []
     for label, runs in c.runs.items():
         for run in runs:
@@ -272,12 +242,12 @@ def model_curves(label: str, runs: Sequence[Run]) -> plots.Curves:
         at_k("hit"),
         at_k("ndcg"),
         [
-            (run.history["epoch"].to_numpy(), run.history["value"].to_numpy(), _epoch(run))
+            (
+                run.history["epoch"].to_numpy(),
+                run.history["value"].to_numpy(),
+                best_epoch(run.result),
+            )
             for run in runs
         ],
         np.array([run.result.get("seconds", {}).get("train") or 0.0 for run in runs]),
     )
-
-
-def _epoch(run: Run) -> int | None:
-    return run.result.get("best_epoch")

@@ -7,6 +7,7 @@ import torch
 from recbole.config import Config
 from recbole.utils import init_seed
 
+from recbole_dmf.data.interactions import train_matrix
 from recbole_dmf.errors import UserError
 from recbole_dmf.host import lookup, plugin, properties
 from recbole_dmf.host.compat.pickles import load_trusted_checkpoint
@@ -50,7 +51,7 @@ def read_foreign_checkpoint(path: Path, data_path: Path | None = None) -> dict[s
     init_seed(config["seed"], config["reproducibility"])  # a random split is the one of training
     dataset = lookup.load_dataset(config)
     train = dataset.build()[0]
-    matrix = lookup.rated_matrix(config, train)
+    matrix = train_matrix(train).copy()
     if (matrix.data <= 0).any():  # RecBole scales the lowest rating to 0 by default
         matrix.data[:] = 1.0
     plain = {k: v for k, v in config.final_config_dict.items() if not_plain(v) is None}

@@ -12,9 +12,13 @@ OUR_MODELS: dict[str, tuple[str, str | None]] = {
     "EASE": ("models.ease", "training.fit_epoch:FitEpochTrainer"),
     "ItemKNN": ("models.item_knn", "training.fit_epoch:FitEpochTrainer"),
     "ItemPop": ("models.item_pop", "training.fit_epoch:FitEpochTrainer"),
+    "RecentPop": ("models.recent_pop", "training.fit_epoch:FitEpochTrainer"),
+    "SequentialKNN": ("models.sequential_knn", "training.fit_epoch:FitEpochTrainer"),
+    "SASRec": ("models.sasrec", "training.sequences:SASRecTrainer"),
     "RecBoleDMF": ("host.built_in", None),
     "RecBoleEASE": ("host.built_in", None),
     "RecBoleItemKNN": ("host.built_in", None),
+    "RecBoleSASRec": ("host.built_in", None),
 }
 
 

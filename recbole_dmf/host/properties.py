@@ -58,6 +58,21 @@ def read_preset(name: str, model: str | None = None) -> dict[str, Any]:
     return content
 
 
+def read_protocol(name: str) -> dict[str, Any]:
+    """The options of `protocol/<name>.yaml`.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    names = property_names("protocol")
+    if name not in names:
+        raise UserError(
+            f"there is no protocol {clip(repr(name))}{nearest(clip(str(name)), names)}; known: "
+            f"{', '.join(names)}."
+        )
+    return shipped_properties("protocol", name)
+
+
 @lru_cache
 def _load_recbole_yaml(file: Path) -> dict[str, Any]:
     return load_yaml(file) if file.is_file() else {}

@@ -55,11 +55,12 @@ class RecentPop(FittedRecommender):
         dataset: RecBole's Dataset of the training interactions.
 
     Raises:
-        UserError: `days` is not positive, or the interactions have no timestamps.
+        UserError: `days` is not positive; in training, there are no timestamps.
     """
 
     type = ModelType.TRADITIONAL
     reads_order = True
+    reads_time = True  # the interactions get the column `EXACT_TIME`
     history_start: Tensor
     history_item: Tensor
     history_time: Tensor
@@ -71,10 +72,11 @@ class RecentPop(FittedRecommender):
         self.days = number(config, "days", 1e-6)
         read_history(self, dataset)
         feat = dataset.inter_feat
-        if EXACT_TIME not in feat.columns:
-            raise UserError("RecentPop needs timestamps, which the interactions lack.")
-        known = feat[EXACT_TIME] != 0
-        time, user, item = (feat[name][known] for name in (EXACT_TIME, self.USER_ID, self.ITEM_ID))
+        time = feat[EXACT_TIME] if EXACT_TIME in feat.columns else torch.zeros(len(feat)).double()
+        known = time != 0
+        time, user, item = (
+            column[known] for column in (time, feat[self.USER_ID], feat[self.ITEM_ID])
+        )
         # The same order as that of the history: by user, then time, then row.
         order = torch.argsort(time, stable=True)
         by_user = order[torch.argsort(user[order], stable=True)]
@@ -86,6 +88,8 @@ class RecentPop(FittedRecommender):
 
     def fit_epoch(self) -> float:
         """Nothing is left to learn. Returns 0."""
+        if not len(self.time):
+            raise UserError("RecentPop needs timestamps, which the interactions lack; use ItemPop.")
         return 0.0
 
     def _counts(self, interaction, item: Tensor) -> Tensor:

@@ -10,15 +10,13 @@ from collections.abc import Iterator
 import torch
 import torch.nn.functional as F
 from recbole.model.abstract_recommender import GeneralRecommender
-from recbole.trainer import Trainer
 from recbole.utils import InputType
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from recbole_dmf.data.history import History
 from recbole_dmf.data.interactions import row_starts
 from recbole_dmf.errors import UserError
-from recbole_dmf.models.sequential import history_of, last_places, moments, read_history
+from recbole_dmf.models.sequential import history_of, latest_items, moments, read_history, take
 from recbole_dmf.options import number
 
 START = 0  # what a sequence begins with: RecBole's padding item, which no user has
@@ -210,12 +208,12 @@ class SASRec(GeneralRecommender):
         parts = order.split(n_windows)
         for place in torch.randperm(len(parts)).tolist():
             part = parts[place]
-            first, size = start[sequence[part]] + begin[part], count[part]
-            target = _take(self.history_item, first, size)
+            first = (start[sequence[part]] + begin[part]).to(self.device)
+            target = take(self.history_item, first, count[part].to(self.device))
             item = target.roll(1, dims=1)
             item[:, 0] = START
-            inside = begin[part] > 0
-            item[inside, 0] = self.history_item[(first[inside] - 1).to(self.device)].long()
+            inside = (begin[part] > 0).to(self.device)
+            item[inside, 0] = self.history_item[first[inside] - 1].long()
             yield item, target
 
     def loss(self, item: Tensor, target: Tensor) -> Tensor:
@@ -247,17 +245,15 @@ class SASRec(GeneralRecommender):
         history = history or history_of(self)
         if user is None:
             user = torch.arange(len(history.start) - 1, device=self.device)
-        first, end = last_places(history, user, n_earlier)
         parts = []
-        for a, b in zip(first.split(_USERS_PER_BLOCK), end.split(_USERS_PER_BLOCK), strict=True):
-            size = (b - a).clamp(max=self.max_length)
-            with_start = (b - a) < self.max_length
-            item = _take(history.item, b - size, size)
+        for block in torch.arange(len(user), device=self.device).split(_USERS_PER_BLOCK):
+            known = None if n_earlier is None else n_earlier[block]
+            item, length = latest_items(history, user[block], known, self.max_length)
             item = F.pad(item, (0, 1), value=START)[:, : self.max_length]
-            item[with_start] = item[with_start].roll(1, dims=1)
-            last = size - (~with_start).long()
-            rows = torch.arange(len(item), device=self.device)
-            parts.append(self.hidden(item)[rows, last])
+            whole = length < self.max_length  # there is room for `START` in front
+            item[whole] = item[whole].roll(1, dims=1)
+            last = torch.where(whole, length, length - 1)
+            parts.append(self.hidden(item)[torch.arange(len(item), device=self.device), last])
         return torch.cat(parts) if parts else self.norm.weight.new_zeros(0, len(self.norm.weight))
 
     def encode_items(self, item: Tensor | None = None) -> Tensor:
@@ -292,40 +288,3 @@ class SASRec(GeneralRecommender):
     def full_sort_predict(self, interaction) -> Tensor:
         """Score of every item for each user of a batch, shape [batch * n_items]."""
         return (self.user_vectors(interaction) @ self.encode_items().detach().T).view(-1)
-
-
-def _take(items: Tensor, first: Tensor, size: Tensor) -> Tensor:
-    """Rows items[first : first + size], filled up with `START`, int64 [n, longest]."""
-    longest = int(size.max()) if len(size) else 0
-    offset = torch.arange(longest, device=items.device)
-    place = first.to(items.device)[:, None] + offset
-    inside = offset < size.to(items.device)[:, None]
-    if not len(items):
-        return place.new_full(place.shape, START)
-    return torch.where(inside, items[place.clamp(max=len(items) - 1)].long(), START)
-
-
-class SASRecTrainer(Trainer):
-    """An epoch of SASRec: whole sequences, without RecBole's loader."""
-
-    def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
-        self.model.train()
-        total, n = torch.zeros((), device=self.device), 0
-        size = max(1, self.config["train_batch_size"] // self.model.max_length)
-        bar = tqdm(
-            self.model.batches(size),
-            desc=f"epoch {epoch_idx + 1}",
-            disable=not show_progress,
-            leave=False,
-        )
-        for item, target in bar:
-            self.optimizer.zero_grad()
-            loss = self.model.loss(item, target)
-            loss.backward()
-            if self.clip_grad_norm:
-                nn.utils.clip_grad_norm_(self.model.parameters(), **self.clip_grad_norm)
-            self.optimizer.step()
-            counted = int((target != START).sum())
-            total += loss.detach() * counted
-            n += counted
-        return float(total) / max(1, n)

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from recbole_dmf.data.history import N_EARLIER, History
-from recbole_dmf.errors import UserError
 
 HISTORY = ["history_start", "history_item"]  # attributes that a checkpoint keeps
 
@@ -14,21 +13,16 @@ HISTORY = ["history_start", "history_item"]  # attributes that a checkpoint keep
 def read_history(model: Any, dataset: Any) -> None:
     """Give a model its users' training items, the oldest first, as the attributes `HISTORY`.
 
-    Args:
-        model: a RecBole general recommender.
-        dataset: RecBole's Dataset of the training interactions.
+    They are empty where the interactions lack the order; a checkpoint then brings its own.
 
-    Raises:
-        UserError: the interactions lack the column that tells their order.
+    Args:
+        model: a RecBole recommender with USER_ID, ITEM_ID and device.
+        dataset: RecBole's Dataset of the training interactions.
     """
     feat = dataset.inter_feat
-    if N_EARLIER not in feat.columns:
-        raise UserError(
-            f"{type(model).__name__} needs the order of time, which the default split gives; leave "
-            "eval_args.split out."
-        )
-    user, item, n_earlier = (feat[name] for name in (model.USER_ID, model.ITEM_ID, N_EARLIER))
-    history = History.of(user, item, n_earlier, model.n_users, model.n_items)
+    user, item = feat[model.USER_ID], feat[model.ITEM_ID]
+    n_earlier = feat[N_EARLIER] if N_EARLIER in feat.columns else user.new_empty(0)
+    history = History.of(user, item, n_earlier, dataset.user_num, dataset.item_num)
     model.history_start = history.start.to(model.device)
     model.history_item = history.item.to(model.device)
     model.other_parameter_name = [*HISTORY]
@@ -60,3 +54,39 @@ def last_places(history: History, user: Tensor, n_earlier: Tensor | None) -> tup
     if n_earlier is not None:
         end = torch.minimum(end, first + n_earlier.clamp(min=0))
     return first, end
+
+
+def latest_items(
+    history: History, user: Tensor, n_earlier: Tensor | None, longest: int
+) -> tuple[Tensor, Tensor]:
+    """Each user's latest items, the oldest first, and their number.
+
+    Args:
+        user, n_earlier: int64 [n], as in `History.latest`.
+        longest: items of a user at most, at least 1.
+
+    Returns:
+        int64 [n, width], padded with 0 behind, width at most `longest`; int64 [n].
+    """
+    first, end = last_places(history, user, n_earlier)
+    length = (end - first).clamp(max=longest)
+    return take(history.item, end - length, length), length
+
+
+def take(items: Tensor, first: Tensor, length: Tensor) -> Tensor:
+    """Rows items[first : first + length], padded with 0 behind.
+
+    Args:
+        items: int32 [n_known].
+        first, length: int64 [n].
+
+    Returns:
+        int64 [n, longest].
+    """
+    width = int(length.max()) if len(length) else 0
+    offset = torch.arange(width, device=items.device)
+    place = first[:, None] + offset
+    if not len(items):
+        return torch.zeros_like(place)
+    inside = offset < length[:, None]
+    return torch.where(inside, items[place.clamp(max=len(items) - 1)].long(), 0)

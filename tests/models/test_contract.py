@@ -27,6 +27,10 @@ MODELS = {
     "BPR": {},
     "EASE": {},
     "Pop": {},
+    "RecentPop": {},
+    "SequentialKNN": {},
+    "SASRec": {"hidden_size": 8, "train_batch_size": 2000},
+    "GRU4Rec": {"embedding_size": 8, "hidden_size": 8},
 }
 # Options that are enough to find two separate blocks.
 LEARNS = {
@@ -243,12 +247,22 @@ def pairs(tmp_path_factory):
     return write_inter(tmp_path_factory.mktemp("pairs"), rows, "pairs")
 
 
+DMF = {"preset": "dmf-scaled-cosine", "epochs": 15, "learning_rate": 0.01, "train_batch_size": 1024}
+SASREC = {"hidden_size": 16, "epochs": 15, "learning_rate": 0.01, "train_batch_size": 4000}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("recent_items", "found"), [(0, False), (2, True)])
-def test_planted_successors_are_found_by_the_latest_items(recent_items, found, pairs, tmp_path):
-    options = {"epochs": 15, "learning_rate": 0.01, "train_batch_size": 1024}
-    options |= {"preset": "dmf-scaled-cosine", "recent_items": recent_items}
-    run = Run(tmp_path, "DMF", pairs, "pairs", **options)
+@pytest.mark.parametrize(
+    ("model", "options", "found"),
+    [
+        ("DMF", {**DMF, "recent_items": 0}, False),
+        ("DMF", {**DMF, "recent_items": 2}, True),
+        ("SequentialKNN", {}, True),
+        ("SASRec", SASREC, True),
+    ],
+)
+def test_planted_successors_are_found_by_the_latest_items(model, options, found, pairs, tmp_path):
+    run = Run(tmp_path, model, pairs, "pairs", **options)
     first = (run.test_counts()["full_above"] == 0).mean()
     assert first > 0.4 if found else first < 0.2
 

@@ -54,7 +54,7 @@ def silence(message: str, category: type[Warning], module: str) -> Undo:
 
     def undo():
         if entry in warnings.filters:
-            warnings.filters.remove(entry)  # type: ignore[attr-defined]
+            warnings.filters.remove(entry)
 
     return undo
 
