@@ -112,6 +112,7 @@ def sparse_tensors_are_current() -> Undo:
             "dtype": torch.float32,
             "check_invariants": False,
         }  # torch warns if it's left out
+        options = {"dtype": torch.float32, "check_invariants": False}
         return torch.sparse_coo_tensor(indices, values, *size, **options)
 
     names = ("dgcf", "dmf", "gcmc", "lightgcn", "ncl", "ngcf", "sgl", "spectralcf")
