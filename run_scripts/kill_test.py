@@ -79,7 +79,7 @@ def start_run(words: list[str], log: Path) -> int:
     os.dup2(stream, 2)
     code = 1
     try:
-        code = cli.guarded(cli._run, words)
+        code = cli.guarded(cli.main_of("run"), words)
         sys.stdout.flush()
     finally:
         os._exit(code)
