@@ -192,7 +192,7 @@ def test_what_cannot_go_on_is_explained(start, data, tmp_path):
         with pytest.raises(UserError, match=message):
             start("BPR", resume=folder)
     torch.save({"format": 1, "version": "0.1.0"}, state)
-    with pytest.raises(CannotGoOn, match="it lacks .*checkpoint_epoch"):
+    with pytest.raises(CannotGoOn, match=r"it lacks .*checkpoint_epoch"):
         start("BPR", resume=folder)
     state.write_bytes(b"no checkpoint")
     with pytest.raises(UserError, match="damaged"):
