@@ -110,8 +110,9 @@ def test_the_options_of_the_launcher_do_not_reach_the_children():
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_all_processes_and_keeps_the_best_epoch(tiny, tmp_path, number):
-    command = [BIN / "run_recbole", "--nproc=2", *COMMON, f"--data_path={tiny}"]
-    command += ["--epochs=100000", f"--checkpoint_dir={tmp_path / 'runs'}"]
+    options = [option for option in COMMON if not option.startswith("--epochs")]
+    command = [BIN / "run_recbole", "--nproc=2", *options, "--epochs=100000"]
+    command += [f"--data_path={tiny}", f"--checkpoint_dir={tmp_path / 'runs'}"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, env=environment, cwd=tiny
