@@ -1,28 +1,33 @@
-"""DMF (Xue et al., IJCAI 2017) and the honest comparison around it, as a plugin for RecBole."""
+"""DMF (Xue et al., IJCAI 2017) and the honest comparison around it, as a plugin for RecBole.
 
-from typing import TYPE_CHECKING
+The public names are imported when they are first used: RecBole and torch take seconds to import,
+and `--help` does not need them. No module of the package imports from here.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from recbole_dmf.version import __version__
 
 if TYPE_CHECKING:
+    from recbole_dmf.host.plugin import register
     from recbole_dmf.models.dmf import DMF
-    from recbole_dmf.plugin import register
     from recbole_dmf.run import run_recbole
+    from recbole_dmf.serving.load import load
     from recbole_dmf.serving.recommend import Recommender
 
-__all__ = ["DMF", "Recommender", "register", "run_recbole"]
-__version__ = "0.1.0"
+__all__ = ["DMF", "Recommender", "__version__", "load", "register", "run_recbole"]
 
-_HOME = {
+_MODULES = {
     "DMF": "models.dmf",
-    "register": "plugin",
+    "load": "serving.load",
+    "register": "host.plugin",
     "run_recbole": "run",
     "Recommender": "serving.recommend",
 }
 
 
-def __getattr__(name: str):
-    # RecBole and torch take seconds to import; `--help` must not wait for them.
-    if name not in _HOME:
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
         raise AttributeError(f"module 'recbole_dmf' has no attribute '{name}'")
-    from importlib import import_module
-
-    return getattr(import_module(f"recbole_dmf.{_HOME[name]}"), name)
+    return getattr(import_module(f"recbole_dmf.{_MODULES[name]}"), name)

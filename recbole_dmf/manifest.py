@@ -3,6 +3,7 @@
 import hashlib
 import platform
 import subprocess
+import sys
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -56,7 +57,7 @@ def device_name(device: str) -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def file_hashes(folder: Path, name: str) -> dict[str, str]:
+def file_hashes(folder: str | Path, name: str) -> dict[str, str]:
     """SHA-256 of each file of a data set, by file name; a second per some 500 MB."""
     found = {}
     for path in sorted(Path(folder).iterdir()):
@@ -67,3 +68,11 @@ def file_hashes(folder: Path, name: str) -> dict[str, str]:
                     digest.update(block)
             found[path.name] = digest.hexdigest()
     return found
+
+
+def peak_memory_mb() -> float:
+    """Peak resident memory of this process in MiB."""
+    import resource  # which Windows lacks, and `versions` is for any system
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)  # bytes on macOS, else KiB

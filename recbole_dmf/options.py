@@ -3,10 +3,22 @@
 import difflib
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from recbole_dmf.errors import UserError
 from recbole_dmf.literals import not_finite, not_plain
+
+
+class Config(Protocol):
+    """What the code here knows of RecBole's Config."""
+
+    internal_config_dict: dict[str, Any]
+    external_config_dict: dict[str, Any]
+    final_config_dict: dict[str, Any]
+
+    def __getitem__(self, name: str) -> Any:
+        """The value of an option; None where nobody set it."""
+
 
 # Smallest sensible values of RecBole's and our own numeric options.
 MINIMUM = {
@@ -155,7 +167,7 @@ def check_options(
             raise UserError(f"option '{name}' in {source} {problem}.")
 
 
-def choice(config, name: str, choices: Iterable[str]) -> str:
+def choice(config: Config, name: str, choices: Iterable[str]) -> str:
     """A model option that must be one of `choices`.
 
     Raises:
@@ -167,7 +179,7 @@ def choice(config, name: str, choices: Iterable[str]) -> str:
     return value
 
 
-def number(config, name: str, least: float, most: float = math.inf) -> float:
+def number(config: Config, name: str, least: float, most: float = math.inf) -> float:
     """A model option that must be a finite number from `least` to `most`.
 
     Raises:

@@ -90,12 +90,12 @@ def our_options(args, batch_size: int) -> dict:
 
 
 def our_trainer(config, prepared):
-    from recbole_dmf import plugin
+    from recbole_dmf.host import lookup
     from recbole_dmf.training.trainer import trainer_class
 
-    model = plugin.find_model("DMF")(config, prepared.train).to(config["device"])
-    trainer = trainer_class(plugin.find_trainer(config))(config, model)
-    trainer.prepare(plugin.train_loader(config, prepared.train, prepared.sampler))
+    model = lookup.find_model("DMF")(config, prepared.train).to(config["device"])
+    trainer = trainer_class(lookup.find_trainer(config))(config, model)
+    trainer.prepare(lookup.train_loader(config, prepared.train, prepared.sampler))
     model.train()
     return trainer
 
@@ -114,12 +114,13 @@ def evaluate_ours(trainer, phase) -> None:
 
 
 def measure_ours(args) -> None:
-    from recbole_dmf import plugin
-    from recbole_dmf.run import build_config, prepare
+    from recbole_dmf.config import build_config
+    from recbole_dmf.host import lookup
+    from recbole_dmf.prepare import prepare
     from recbole_dmf.training.algorithm1 import threads_for
 
     config = build_config("DMF", args.dataset, None, our_options(args, args.batch_size))
-    prepared = prepare(config, plugin.load_dataset(config))
+    prepared = prepare(config, lookup.load_dataset(config))
     trainer = our_trainer(config, prepared)
     batches = trainer.batches()
     trainer.step(batches[0])
@@ -136,11 +137,12 @@ def measure_ours(args) -> None:
 
 
 def measure_large_batch(args) -> None:
-    from recbole_dmf import plugin
-    from recbole_dmf.run import build_config, prepare
+    from recbole_dmf.config import build_config
+    from recbole_dmf.host import lookup
+    from recbole_dmf.prepare import prepare
 
     config = build_config("DMF", args.dataset, None, our_options(args, args.large_batch))
-    trainer = our_trainer(config, prepare(config, plugin.load_dataset(config)))
+    trainer = our_trainer(config, prepare(config, lookup.load_dataset(config)))
     report(large_epoch_seconds=median_seconds(lambda: our_epoch(trainer), 3))
     report(large_peak_memory_mb=peak_memory_mb())
 
@@ -256,13 +258,14 @@ def measure_stages(args) -> None:
     """Median processor time of each stage of a step at `--batch_size`, beside its floor."""
     import torch
 
-    from recbole_dmf import plugin
+    from recbole_dmf.config import build_config
+    from recbole_dmf.host import lookup
     from recbole_dmf.models.batch_encoding import distinct
-    from recbole_dmf.run import build_config, prepare
+    from recbole_dmf.prepare import prepare
 
     torch.set_num_threads(1)
     config = build_config("DMF", args.dataset, None, our_options(args, args.batch_size))
-    trainer = our_trainer(config, prepare(config, plugin.load_dataset(config)))
+    trainer = our_trainer(config, prepare(config, lookup.load_dataset(config)))
     model, batches = trainer.model, trainer.batches()
     sides = (
         (model.user_tower, model.input_of_users, lambda batch: trainer._user[batch]),
@@ -334,14 +337,15 @@ def measure_stages(args) -> None:
 
 
 def measure_growth_ours(args) -> None:
-    from recbole_dmf import plugin
-    from recbole_dmf.run import build_config, prepare
+    from recbole_dmf.config import build_config
+    from recbole_dmf.host import lookup
+    from recbole_dmf.prepare import prepare
 
     options = our_options(args, args.large_batch)
     del options["load_col"]
     config = build_config("DMF", args.dataset, None, options)
     with phase("read"):
-        dataset = plugin.load_dataset(config)
+        dataset = lookup.load_dataset(config)
     with phase("split"):
         prepared = prepare(config, dataset)
     with phase("model"):
@@ -467,7 +471,7 @@ def plot_table(measured: dict, axes) -> None:
 def growth(args) -> dict:
     from tabulate import tabulate
 
-    from recbole_dmf.data.generate import generate, write_generated
+    from recbole_dmf.datasets.generate import generate, write_generated
 
     results = []
     for users, items, ratings in GROWTH:
@@ -603,7 +607,7 @@ def plot_time_to_quality(measured: dict, axes) -> None:
 
 def write_results(args, name: str, measured: dict, plot) -> None:
     from recbole_dmf.files import make_folder, write_text
-    from recbole_dmf.run import versions
+    from recbole_dmf.manifest import versions
 
     content = {
         "command": " ".join(sys.argv),

@@ -28,7 +28,7 @@ import yaml
 
 from recbole_dmf import cli
 from recbole_dmf.files import write_text
-from recbole_dmf.run import versions
+from recbole_dmf.manifest import versions
 from recbole_dmf.training.checkpoint import load_checkpoint
 
 KINDS = ("training", "saving", "comparing", "training", "saving")

@@ -16,7 +16,7 @@ from pathlib import Path
 from kill_test import read_csv, write_data
 
 from recbole_dmf.files import write_text
-from recbole_dmf.run import versions
+from recbole_dmf.manifest import versions
 
 LIMIT = 0.02  # growth of memory that counts as flat
 

@@ -9,6 +9,7 @@ import recbole
 import torch
 from hypothesis import settings
 
+pytest_plugins = ["finished_runs"]
 torch.set_num_threads(1)
 settings.register_profile("steady", deadline=None)  # a busy machine is no failure
 settings.load_profile("steady")
@@ -72,14 +73,15 @@ def ready(tiny, tmp_path):
     """A function (model, **options) -> (config, Prepared, model) on `tiny`, untrained."""
     from recbole.utils import init_seed
 
-    from recbole_dmf import plugin
-    from recbole_dmf.run import build_config, prepare
+    from recbole_dmf.config import build_config
+    from recbole_dmf.host import lookup
+    from recbole_dmf.prepare import prepare
 
     def make(model="DMF", data_path=tiny, dataset="tiny", **options):
         options = {"data_path": str(data_path), "checkpoint_dir": str(tmp_path / "runs"), **options}
         config = build_config(model, dataset, None, options)
         init_seed(config["seed"], config["reproducibility"])
-        prepared = prepare(config, plugin.load_dataset(config))
-        return config, prepared, plugin.find_model(model)(config, prepared.train)
+        prepared = prepare(config, lookup.load_dataset(config))
+        return config, prepared, lookup.find_model(model)(config, prepared.train)
 
     return make

@@ -3,10 +3,11 @@
 import pytest
 
 from recbole_dmf.cli import guarded
+from recbole_dmf.config import build_config
 from recbole_dmf.errors import UserError
 from recbole_dmf.experiments.plan import TUNED, find_column, read_experiment
-from recbole_dmf.plugin import property_names, read_preset, read_properties
-from recbole_dmf.run import build_config, run_recbole
+from recbole_dmf.host.properties import property_names, read_preset, shipped_properties
+from recbole_dmf.run import run_recbole
 
 
 @pytest.mark.parametrize("name", property_names("preset"))
@@ -21,7 +22,7 @@ def test_every_preset_trains_and_its_settings_are_the_run_s(tiny, tmp_path, name
 
 
 def test_the_paper_s_preset_is_the_default():
-    defaults = read_properties("model", "DMF")
+    defaults = shipped_properties("model", "DMF")
     preset = read_preset("dmf-paper")
     assert {key: defaults[key] for key in preset if key != "model"} | {"model": "DMF"} == preset
 

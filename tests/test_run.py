@@ -145,12 +145,12 @@ def test_epochs_are_counted_where_not_each_is_evaluated(run):
 
 
 def test_sampling_once_keeps_the_negatives(ready):
-    from recbole_dmf import plugin
+    from recbole_dmf.host import lookup
 
     for sampling, same in (("once", True), ("per_epoch", False)):
         config, prepared, model = ready(sampling=sampling)
-        trainer = plugin.find_trainer(config)(config, model)
-        loader = plugin.train_loader(config, prepared.train, prepared.sampler)
+        trainer = lookup.find_trainer(config)(config, model)
+        loader = lookup.train_loader(config, prepared.train, prepared.sampler)
         trainer._train_epoch(loader, 0)
         first = trainer._negatives.clone()
         trainer._train_epoch(loader, 1)

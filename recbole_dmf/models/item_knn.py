@@ -67,7 +67,7 @@ def nearest_neighbours(
         scale = own[row] * other[products.indices] + np.float32(shrink + EPSILON)
         products.data *= 1.0 / scale
         products.data[row == products.indices] = 0.0  # nothing is its own neighbour
-        parts.append(_largest_of_each_row(products, k))
+        parts.append(largest_of_each_row(products, k))
     return sp.vstack(parts, format="csr")
 
 
@@ -84,7 +84,7 @@ def _blocks(vectors: sp.csr_matrix) -> Iterator[tuple[int, int]]:
         start = stop
 
 
-def _largest_of_each_row(matrix: sp.csr_matrix, k: int) -> sp.csr_matrix:
+def largest_of_each_row(matrix: sp.csr_matrix, k: int) -> sp.csr_matrix:
     """The k largest entries of each row, without zeros; at a tie the lower column is kept."""
     keep = matrix.data > 0
     for row in np.flatnonzero(np.diff(matrix.indptr) > k):

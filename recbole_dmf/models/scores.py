@@ -25,16 +25,15 @@ def all_scores(model: Any, user: Tensor, n_items: int, n_earlier: Tensor | None 
         score = model.full_sort_predict(Interaction(asked))
         return torch.as_tensor(score).view(len(user), n_items)
     except NotImplementedError:
-        return _by_pairs(model, user, n_items)
+        return _by_pairs(model, asked, n_items)
 
 
-def _by_pairs(model: Any, user: Tensor, n_items: int) -> Tensor:
+def _by_pairs(model: Any, asked: dict[str, Tensor], n_items: int) -> Tensor:
+    user = asked[model.USER_ID]
     item = torch.arange(n_items, device=user.device)
     rows = []
-    for part in user.split(max(1, _PAIRS_PER_CHUNK // n_items)):
-        pairs = {
-            model.USER_ID: part.repeat_interleave(n_items),
-            model.ITEM_ID: item.repeat(len(part)),
-        }
+    for part in torch.arange(len(user)).split(max(1, _PAIRS_PER_CHUNK // n_items)):
+        pairs = {name: column[part].repeat_interleave(n_items) for name, column in asked.items()}
+        pairs[model.ITEM_ID] = item.repeat(len(part))
         rows.append(model.predict(Interaction(pairs)).view(len(part), n_items))
     return torch.cat(rows)

@@ -13,8 +13,8 @@ from torch import nn
 from recbole_dmf import __version__
 from recbole_dmf.data.negatives import NegativeSampler
 from recbole_dmf.errors import CannotGoOn
+from recbole_dmf.run_folder import RESUME
 from recbole_dmf.training.base import BaseTrainer
-from recbole_dmf.training.run_files import RESUME
 
 _NOTED = (int, float, torch.Tensor, np.ndarray, sp.spmatrix, sp.sparray)
 Noted = dict[str, tuple[Any, int]]

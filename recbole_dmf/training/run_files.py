@@ -8,18 +8,8 @@ from typing import Any
 
 from recbole_dmf.errors import CannotGoOn
 from recbole_dmf.files import atomic_path
+from recbole_dmf.run_folder import BEFORE, CHECKPOINT, HISTORY
 from recbole_dmf.training.checkpoint import load_checkpoint
-
-CHECKPOINT = "model.pt"
-RESUME = "resume.pt"
-BEFORE = "model-before.pt"  # resume.pt's best epoch, where model.pt is already a later one
-HISTORY = "history.csv"
-
-
-def remove_resume_files(folder: Path) -> None:
-    """Remove what only an unfinished run needs."""
-    for name in (RESUME, BEFORE):
-        (folder / name).unlink(missing_ok=True)
 
 
 def keep_checkpoint(folder: Path) -> None:

@@ -9,9 +9,9 @@ import torch
 from recbole.trainer import Trainer
 
 from recbole_dmf.errors import DEAD, NOT_FINITE, CannotGoOn, UserError
-from recbole_dmf.evaluation.evaluate import Counts, Phase, summarise
-from recbole_dmf.evaluation.metrics import READINGS
+from recbole_dmf.evaluation.evaluate import Counts, Phase
 from recbole_dmf.models.scores import all_scores
+from recbole_dmf.run_folder import BEFORE, CHECKPOINT, RESUME
 from recbole_dmf.training import parallel
 from recbole_dmf.training.base import BaseTrainer
 from recbole_dmf.training.checkpoint import load_checkpoint, save_checkpoint
@@ -25,9 +25,6 @@ from recbole_dmf.training.resume import (
     set_random_states,
 )
 from recbole_dmf.training.run_files import (
-    BEFORE,
-    CHECKPOINT,
-    RESUME,
     keep_checkpoint,
     restore_checkpoint,
     write_history,
@@ -68,23 +65,23 @@ class RunTrainer(BaseTrainer):
     def attach(
         self,
         folder: Path,
-        valid: Phase,
+        prepared: Any,
         about: dict[str, Any],
         environment: dict[str, Any],
         started: float,
     ) -> None:
-        """Name the run's folder and its validation phase.
+        """Name the run's folder and what its epochs are measured by.
 
         Args:
             folder: of the run.
-            valid: the validation phase.
+            prepared: the split data; its `measure` ranks validation.
             about: what the checkpoint says of the run; its `data_sha256` is the data set's.
             environment: what the last digits depend on: versions, device, threads.
             started: `time.perf_counter()` when the run began.
         """
         self.started = started
         self.folder = folder
-        self.valid_phase = valid
+        self.prepared = prepared
         self.about = about
         self.environment = environment
         self.saved_model_file = str(folder / CHECKPOINT)
@@ -93,8 +90,6 @@ class RunTrainer(BaseTrainer):
         self.seconds = {"train": 0.0, "score": 0.0}
         self.earlier_seconds = 0.0
         self.resumed_after: list[int] = []
-        self.metrics = [metric.lower() for metric in self.config["metrics"]]
-        self.valid_reading = self.config["valid_reading"]
         self._fresh = note_attributes(self.model)
         self._epoch = -1
         self._state: dict[str, Any] = {}
@@ -224,29 +219,31 @@ class RunTrainer(BaseTrainer):
             n_earlier = None if phase.n_earlier is None else phase.n_earlier[user]
             return all_scores(self.model, user, phase.n_items, n_earlier)
 
-        return phase.count(scores)
+        counts = phase.count(scores)
+        self._check_alive(counts)
+        return counts
 
     def _valid_epoch(self, valid_data, show_progress=False):
         start = time.perf_counter()
-        counts = self.count(self.valid_phase)
-        self._check_alive(counts)
-        result = summarise(counts, self.metrics, self.config["topk"])
+        result = self.prepared.measure(self, "valid")
         seconds = time.perf_counter() - start
         self.seconds["score"] += seconds
-        score = result[self.valid_reading][self.config["valid_metric"].lower()]
+        chosen = self.config["valid_reading"]
+        chosen = chosen if chosen in result else next(iter(result))  # RecBole's has one alone
+        score = result[chosen][self.config["valid_metric"].lower()]
         row = {
             "epoch": self._epoch + 1,
             "train_loss": self._train_loss,
             "train_seconds": self._train_seconds,
             "valid_seconds": seconds,
         }
-        for reading in READINGS:
-            for name, value in result[reading].items():
+        for reading, values in result.items():
+            for name, value in values.items():
                 row[f"valid_{name}_{reading}"] = value
                 self.tensorboard.add_scalar(f"valid_{reading}/{name}", value, self._epoch + 1)
         self._record(row)
         best = score >= self.best_valid_score
-        shown = "  ".join(f"{k} {v:.4f}" for k, v in result[self.valid_reading].items())
+        shown = "  ".join(f"{k} {v:.4f}" for k, v in result[chosen].items())
         self.logger.info(
             f"epoch {row['epoch']:>4}  loss {self._train_loss:.5f}  valid {shown}  "
             f"({self._train_seconds:.1f} s + {seconds:.1f} s){'  best' if best else ''}"

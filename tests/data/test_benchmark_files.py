@@ -9,11 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import random_rows, write_inter
-from recbole_dmf import plugin, run_recbole
+from recbole_dmf import run_recbole
+from recbole_dmf.commands import convert
+from recbole_dmf.config import build_config
 from recbole_dmf.data.benchmark_files import find_parts, part_names, split_parts
-from recbole_dmf.data.convert import main_convert
 from recbole_dmf.errors import UserError
-from recbole_dmf.run import build_config, prepare
+from recbole_dmf.host import lookup, properties
+from recbole_dmf.prepare import prepare
 
 TOKENS = np.array(["[PAD]", *(f"u{n}" for n in range(1, 9))])
 HEADER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
@@ -48,13 +50,13 @@ def ncf_files(folder, n_negatives=99, seed=0):
 def ncf(tmp_path):
     """The data path of the data set `ready`, converted from NCF's files, and what they hold."""
     source, test, candidates = ncf_files(tmp_path / "raw")
-    assert main_convert(["ncf", str(source), str(tmp_path / "data" / "ready")]) == 0
+    assert convert.main(["ncf", str(source), str(tmp_path / "data" / "ready")]) == 0
     return tmp_path / "data", test, candidates
 
 
 def prepared(data_path, name="ready", **options):
     config = build_config("DMF", name, None, {"data_path": str(data_path), **options})
-    dataset = plugin.load_dataset(config)
+    dataset = lookup.load_dataset(config)
     return config, dataset, prepare(config, dataset)
 
 
@@ -278,7 +280,7 @@ BAD = {
 def test_bad_parts_and_candidates_are_explained(ncf, case):
     damage, options, message = BAD[case]
     if "eval_args" in options:
-        protocol = plugin.read_properties("", "protocol")["eval_args"]
+        protocol = properties.shipped_properties("", "protocol")["eval_args"]
         options = {"eval_args": {**protocol, **options["eval_args"]}}
     if damage:
         damage(ncf[0])

@@ -53,9 +53,10 @@ def test_same_for_two_models_and_in_two_processes(ready, tiny):
         _, prepared, _ = ready(model)
         hashes.append([prepared.phases[p].candidates.sha256 for p in ("valid", "test")])
     program = (
-        "from recbole_dmf.run import build_config, prepare; from recbole_dmf import plugin;"
+        "from recbole_dmf.config import build_config; from recbole_dmf.prepare import prepare;"
+        "from recbole_dmf.host.lookup import load_dataset;"
         f"c = build_config('BPR', 'tiny', None, {{'data_path': {str(tiny)!r}, 'seed': 7}});"
-        "p = prepare(c, plugin.load_dataset(c));"
+        "p = prepare(c, load_dataset(c));"
         "print(*(p.phases[n].candidates.sha256 for n in ('valid', 'test')))"
     )
     other = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

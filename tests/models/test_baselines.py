@@ -12,13 +12,14 @@ from hypothesis.extra.numpy import arrays
 from recbole.utils import init_seed
 
 from conftest import ML_100K, random_rows, write_inter
-from recbole_dmf import plugin
+from recbole_dmf.config import build_config
 from recbole_dmf.errors import UserError
 from recbole_dmf.evaluation.evaluate import summarise
+from recbole_dmf.host import lookup
 from recbole_dmf.models import item_knn
 from recbole_dmf.models.item_knn import EPSILON, discount_frequent, nearest_neighbours
 from recbole_dmf.models.neumf_pretrained import STAGES
-from recbole_dmf.run import build_config, prepare
+from recbole_dmf.prepare import prepare
 from recbole_dmf.training.algorithm1 import DMFTrainer
 from recbole_dmf.training.neumf import NeuMFpTrainer
 from recbole_dmf.training.trainer import trainer_class
@@ -55,11 +56,11 @@ def ml_100k():
     """A function (model, **options) -> that model, fitted to the training part of ml-100k."""
     options = {"data_path": str(ML_100K.parents[1]), "use_gpu": False}
     config = build_config("ItemKNN", "ml-100k", None, options)
-    prepared = prepare(config, plugin.load_dataset(config))
+    prepared = prepare(config, lookup.load_dataset(config))
 
     def make(name, **chosen):
         config = build_config(name, "ml-100k", None, {**options, **chosen})
-        model = plugin.find_model(name)(config, prepared.train)
+        model = lookup.find_model(name)(config, prepared.train)
         if name in ("EASE", "ItemKNN"):
             model.fit_epoch()
         return model
@@ -212,7 +213,7 @@ def test_ease_is_the_formula_whichever_side_is_smaller(ready, tmp_path, n_users)
 def test_models_without_gradients_are_fitted_by_the_trainer_recbole_finds(ready, name):
     config, _, model = ready(name)
     before = all_scores(model).clone()
-    trainer = plugin.find_trainer(config)(config, model)
+    trainer = lookup.find_trainer(config)(config, model)
     trainer._train_epoch(None, 0)
     assert not torch.equal(all_scores(model), before)
 
@@ -312,12 +313,12 @@ def staged(ready, tmp_path, **options):
         "NeuMFp", learning_rate=0.05, train_batch_size=64, use_gpu=False, **options
     )
     init_seed(config["seed"], True)
-    model = plugin.find_model("NeuMFp")(config, prepared.train)
-    trainer = trainer_class(plugin.find_trainer(config))(config, model)
+    model = lookup.find_model("NeuMFp")(config, prepared.train)
+    trainer = trainer_class(lookup.find_trainer(config))(config, model)
     folder = tmp_path / "staged"
     folder.mkdir()
     trainer.attach(folder, prepared.phases["valid"], {"data_sha256": ""}, {}, 0.0)
-    loader = plugin.train_loader(config, prepared.train, prepared.sampler)
+    loader = lookup.train_loader(config, prepared.train, prepared.sampler)
     trainer.fit(loader, True, verbose=False)
     trainer.close()
     if not trainer.history:
@@ -403,4 +404,4 @@ def test_bad_neumf_options(ready, options, message):
 @pytest.mark.parametrize("name", ["LFM", "NeuMFp"])
 def test_negatives_come_from_the_fast_trainer(ready, name):
     config = ready(name)[0]
-    assert issubclass(plugin.find_trainer(config), DMFTrainer)
+    assert issubclass(lookup.find_trainer(config), DMFTrainer)

@@ -9,9 +9,11 @@ import torch
 from recbole.utils import init_seed
 
 from conftest import random_rows, write_inter
-from recbole_dmf import plugin
+from recbole_dmf.config import build_config
+from recbole_dmf.host import lookup
 from recbole_dmf.models.fitted import n_stored
-from recbole_dmf.run import build_config, prepare, run_in
+from recbole_dmf.prepare import prepare
+from recbole_dmf.run import run_in
 from recbole_dmf.training.checkpoint import load_checkpoint, save_checkpoint
 
 # Options for a run of two epochs.
@@ -25,6 +27,10 @@ MODELS = {
     "BPR": {},
     "EASE": {},
     "Pop": {},
+    "RecentPop": {},
+    "SequentialKNN": {},
+    "SASRec": {"hidden_size": 8, "train_batch_size": 2000},
+    "GRU4Rec": {"embedding_size": 8, "hidden_size": 8},
 }
 # Options that are enough to find two separate blocks.
 LEARNS = {
@@ -52,13 +58,13 @@ class Run:
         self.folder.mkdir(parents=True)
         self.config = build_config(model, dataset, None, options)
         self.result = run_in(self.folder, self.config)["result"]
-        self.prepared = prepare(self.config, plugin.load_dataset(self.config))
+        self.prepared = prepare(self.config, lookup.load_dataset(self.config))
         self.model = self.load(self.folder / "model.pt")
 
     def load(self, path, seed=1):
         """A new model of other random numbers with the parameters of a checkpoint."""
         init_seed(seed, True)
-        model = plugin.find_model(self.config["model"])(self.config, self.prepared.train)
+        model = lookup.find_model(self.config["model"])(self.config, self.prepared.train)
         content = load_checkpoint(path)
         model.load_state_dict(content["state_dict"])
         model.load_other_parameter(content["other_parameter"])
@@ -241,12 +247,22 @@ def pairs(tmp_path_factory):
     return write_inter(tmp_path_factory.mktemp("pairs"), rows, "pairs")
 
 
+DMF = {"preset": "dmf-scaled-cosine", "epochs": 15, "learning_rate": 0.01, "train_batch_size": 1024}
+SASREC = {"hidden_size": 16, "epochs": 15, "learning_rate": 0.01, "train_batch_size": 4000}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("recent_items", "found"), [(0, False), (2, True)])
-def test_planted_successors_are_found_by_the_latest_items(recent_items, found, pairs, tmp_path):
-    options = {"epochs": 15, "learning_rate": 0.01, "train_batch_size": 1024}
-    options |= {"preset": "dmf-scaled-cosine", "recent_items": recent_items}
-    run = Run(tmp_path, "DMF", pairs, "pairs", **options)
+@pytest.mark.parametrize(
+    ("model", "options", "found"),
+    [
+        ("DMF", {**DMF, "recent_items": 0}, False),
+        ("DMF", {**DMF, "recent_items": 2}, True),
+        ("SequentialKNN", {}, True),
+        ("SASRec", SASREC, True),
+    ],
+)
+def test_planted_successors_are_found_by_the_latest_items(model, options, found, pairs, tmp_path):
+    run = Run(tmp_path, model, pairs, "pairs", **options)
     first = (run.test_counts()["full_above"] == 0).mean()
     assert first > 0.4 if found else first < 0.2
 

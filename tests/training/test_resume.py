@@ -167,9 +167,9 @@ def test_a_folder_needs_no_other_option(start, tmp_path, capsys):
 
 
 def test_what_cannot_go_on_is_explained(start, data, tmp_path):
-    with pytest.raises(UserError, match=r"nothing to resume: .*/runs holds no run of BPR on tiny"):
+    with pytest.raises(UserError, match=r"nothing to resume: .*/runs has no run of BPR on tiny"):
         start("BPR", resume=True)
-    with pytest.raises(UserError, match="holds no run to go on with"):
+    with pytest.raises(UserError, match="has no run to resume"):
         start("BPR", resume=tmp_path)
     with pytest.raises(Stop):
         start("BPR", stop_before=3)
@@ -250,14 +250,14 @@ def told(process, folder):
 
 def test_sigterm_leaves_a_run_that_goes_on_and_nobody_else_can_touch_it(data, tmp_path):
     process, folder = begin(data, tmp_path, *ENDLESS)
-    with pytest.raises(UserError, match="another process is at work"):
+    with pytest.raises(UserError, match="another process is working"):
         run_recbole(resume=folder)
     os.kill(process.pid, signal.SIGTERM)
     errors = told(process, tmp_path)
     assert process.exitcode == 143
     assert re.fullmatch(
         r"error: terminated \(SIGTERM\)\. The best epoch so far \(\d+\) is in .*/model\.pt\.\n"
-        rf"To go on from there: run_recbole --resume=saved/{folder.name}\n",
+        rf"To resume it: run_recbole --resume=saved/{folder.name}\n",
         errors,
     )
     assert load_checkpoint(folder / "model.pt")["epoch"] >= 1

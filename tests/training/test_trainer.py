@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from recbole_dmf import plugin
+from recbole_dmf.host import lookup
 from recbole_dmf.training.algorithm1 import SINGLE_THREAD_BATCH, DMFTrainer
 
 
@@ -13,7 +13,7 @@ def weights_after(ready):
         batch_size = 2 * SINGLE_THREAD_BATCH
         config, prepared, model = ready(init="xavier", train_batch_size=batch_size)
         trainer = DMFTrainer(config, model)
-        loader = plugin.train_loader(config, prepared.train, prepared.sampler)
+        loader = lookup.train_loader(config, prepared.train, prepared.sampler)
         torch.set_num_threads(threads)
         for epoch in range(3):
             trainer._train_epoch(loader, epoch)

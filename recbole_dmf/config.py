@@ -1,0 +1,108 @@
+"""Files, options and preset -> checked settings."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from recbole_dmf.errors import UserError
+from recbole_dmf.evaluation.metrics import METRICS
+from recbole_dmf.host.config import DERIVED, make_config
+from recbole_dmf.host.dataset import is_our_split
+from recbole_dmf.host.lookup import find_model
+from recbole_dmf.host.plugin import register
+from recbole_dmf.host.properties import (
+    default_settings,
+    read_preset,
+    read_protocol,
+    strict_options,
+)
+from recbole_dmf.literals import load_yaml
+from recbole_dmf.options import Config, check_name, check_options, clip
+
+# Where things are and what is shown: not what a run's figures depend on.
+_NO_MATTER = {"data_path", "checkpoint_dir", "show_progress", "state"}
+
+
+def build_config(
+    model: str | None,
+    dataset: str | None,
+    config_file_list: Sequence[str] | None = None,
+    config_dict: dict[str, Any] | None = None,
+) -> Config:
+    """Check all options and build RecBole's Config from them.
+
+    Args:
+        model, dataset: names; None: they stand in the options.
+        config_file_list: YAML files of options, later ones win.
+        config_dict: options, which win over the files.
+
+    Raises:
+        UserError: an unknown option, a wrong type or value, an unknown model.
+    """
+    register()
+    layers = {str(file): load_yaml(Path(file)) for file in config_file_list or []}
+    layers["the options"] = config_dict or {}
+    options: dict[str, Any] = {}
+    for content in layers.values():
+        options.update(content)
+    if options.get("preset") is not None:
+        options = {**read_preset(options["preset"], model), **options}
+    if options.get("protocol") is not None:
+        options = {**read_protocol(options["protocol"]), **options}
+    model = _named("model", model or options.get("model"), "DMF")
+    dataset = _named("dataset", dataset or options.get("dataset"), "ml-100k")
+    check_name(dataset, "a data set's name (give its folder with --data_path)")
+    find_model(model)
+    defaults = {**default_settings(model, dataset), "model": model, "dataset": dataset}
+    for source, content in layers.items():
+        check_options(content, defaults, strict_options(model), source)
+    config = make_config(model, dataset, options)
+    if uses_our_split(config):
+        _check_metrics(config)
+    return config
+
+
+def _named(what: str, name: Any, example: str) -> str:
+    if not isinstance(name, (str, int)) or name == "":
+        raise UserError(f"no {what} is given; add --{what}=NAME, for example --{what}={example}")
+    return str(name)
+
+
+def uses_our_split(config: Config) -> bool:
+    """Whether the interactions are split and ranked as here, not as in RecBole."""
+    return is_our_split(config["eval_args"])
+
+
+def _check_metrics(config: Config) -> None:
+    unknown = [m for m in config["metrics"] if m.lower() not in METRICS]
+    if unknown:
+        raise UserError(
+            f"metrics {unknown} are not defined for one left-out item; "
+            f"choose from {', '.join(METRICS)}, or another split in eval_args."
+        )
+    known = [f"{m.lower()}@{k}" for m in config["metrics"] for k in config["topk"]]
+    if str(config["valid_metric"]).lower() not in known:
+        raise UserError(
+            f"valid_metric is {clip(repr(config['valid_metric']))}, but the metrics are "
+            f"{', '.join(known)}."
+        )
+
+
+def replayable_settings(config: Config) -> dict[str, Any]:
+    """All options of a run as plain values; given as a config file they repeat it."""
+    chosen = {**config.internal_config_dict, **config.external_config_dict}
+    settings = {k: config.final_config_dict.get(k, v) for k, v in chosen.items()}
+    settings = {k: v for k, v in settings.items() if k not in DERIVED}
+    settings["model"], settings["dataset"] = config["model"], config["dataset"]
+    settings["data_path"] = str(Path(config["data_path"]).resolve().parent)
+    return json.loads(json.dumps(settings))
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Which settings of a run differ in a way that its figures may depend on; '' for none."""
+    names = (before.keys() | now.keys()) - _NO_MATTER
+    changed = sorted(name for name in names if before.get(name) != now.get(name))
+    shown = [f"{n} was {before.get(n)!r}, is {now.get(n)!r}" for n in changed[:3]]
+    more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+    return "; ".join(shown) + more

@@ -1,0 +1,84 @@
+"""Models, trainers, data sets and loaders, found where RecBole finds them."""
+
+import difflib
+
+import recbole.data.dataset
+import recbole.model.general_recommender
+import recbole.model.sequential_recommender
+from recbole.data.dataset import Dataset as RecBoleDataset
+from recbole.data.utils import get_dataloader
+from recbole.utils import get_model, get_trainer
+
+from recbole_dmf.data.negatives import NegativeSampler
+from recbole_dmf.errors import UserError
+from recbole_dmf.host.compat.manners import anomaly_detection_stays
+from recbole_dmf.host.dataset import LeaveOneOutDataset
+from recbole_dmf.host.option_layers import RUNNABLE
+from recbole_dmf.host.our_models import OUR_MODELS, model_module
+from recbole_dmf.host.sequential import (
+    NOT_RUNNABLE,
+    SequenceDataset,
+    in_our_split,
+    is_sequential,
+)
+from recbole_dmf.options import Config, clip
+
+
+def model_names() -> list[str]:
+    """Names of all models that can be run: ours, RecBole's general and its sequential ones."""
+    packages = recbole.model.general_recommender, recbole.model.sequential_recommender
+    built_in = {
+        name
+        for package in packages
+        for name, value in vars(package).items()
+        if isinstance(value, type) and getattr(value, "type", None) is not None
+    }
+    return sorted(built_in.union(OUR_MODELS) - NOT_RUNNABLE)
+
+
+def find_model(name: str) -> type:
+    """The class of a general or sequential recommender.
+
+    Raises:
+        UserError: no such model, or one of another kind.
+    """
+    try:
+        with anomaly_detection_stays():
+            found = get_model(name)
+        if not hasattr(found, "type"):  # a name such as __doc__ finds something else there
+            raise AttributeError(name)
+    except (ImportError, AttributeError, ValueError) as error:
+        near = difflib.get_close_matches(clip(name), model_names(), n=1, cutoff=0.5)
+        lower = {known.lower(): known for known in model_names()}
+        near = [lower[name.lower()]] if name.lower() in lower else near
+        hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(model_names())}."
+        raise UserError(f"there is no model '{clip(name)}'{hint}") from error
+    if found.type not in RUNNABLE:
+        raise UserError(
+            f"{name} is a {found.type.name.lower()} model; recbole-dmf runs general and sequential "
+            f"recommenders such as {', '.join(('DMF', 'BPR', 'LightGCN', 'GRU4Rec'))}."
+        )
+    if name in OUR_MODELS and found is not getattr(model_module(name), name):
+        raise UserError(
+            f"RecBole's built-in {name} would run instead of ours: recbole_dmf.register() has not "
+            "been called in this process."
+        )
+    return in_our_split(found) if is_sequential(found) else found
+
+
+def load_dataset(config: Config) -> LeaveOneOutDataset:
+    """Read and filter the configured data set."""
+    usual = SequenceDataset if is_sequential(find_model(config["model"])) else LeaveOneOutDataset
+    return getattr(recbole.data.dataset, f"{config['model']}Dataset", usual)(config)
+
+
+def find_trainer(config: Config) -> type:
+    """RecBole's trainer class for the configured model."""
+    return get_trainer(config["MODEL_TYPE"], config["model"])
+
+
+def train_loader(config: Config, train: RecBoleDataset, sampler: NegativeSampler | None):
+    """RecBole's training data loader over our sampler."""
+    if isinstance(train, SequenceDataset):
+        train = train.with_sequences()
+    return get_dataloader(config, "train")(config, train, sampler, shuffle=config["shuffle"])
