@@ -31,8 +31,15 @@ def literal(text: str) -> Any:
             warnings.simplefilter("ignore")  # Python warns of odd code, but this is none
             value = ast.literal_eval(stripped)
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
-        return text
-    return value if not_plain(value) is None else text
+        value = _bare_words(stripped)
+    return value if value is not None and not_plain(value) is None else text
+
+
+def _bare_words(text: str) -> list[str] | None:
+    """["Hit", "NDCG"] for "[Hit, NDCG]", as people write it and YAML reads it; else None."""
+    if re.fullmatch(r"\[\s*[A-Za-z][\w@.-]*(\s*,\s*[A-Za-z][\w@.-]*)*\s*\]", text) is None:
+        return None
+    return [word.strip() for word in text[1:-1].split(",")]
 
 
 def not_plain(value: Any) -> str | None:
