@@ -14,7 +14,11 @@ from recbole_dmf.experiments.run_metrics import metric_names
 from recbole_dmf.options import Config, nearest
 from recbole_dmf.run_folder import is_finished, read_result, read_settings
 
-DETERMINISTIC = ("ItemPop", "ItemKNN", "AsymKNN", "EASE", "ADMMSLIM")  # the same for every seed
+# The same for every seed.
+DETERMINISTIC = (
+    *("ItemPop", "ItemKNN", "AsymKNN", "EASE", "ADMMSLIM"),
+    *("RecentPop", "SequentialKNN"),
+)
 _UNFINISHED = ".unfinished-"
 
 

@@ -40,11 +40,11 @@ def result_notes(c: Compared, tested: bool) -> list[str]:
         notes.append("Figures: mean ± standard deviation over seeds.")
     if tested:
         notes.append(
-            "*: differs from the best other model. Two-sided Wilcoxon signed-rank test per user "
-            "(means over seeds), "
-            f"p < {LEVEL} after Holm's correction over all pairs of models, and the 95 % bootstrap "
-            "interval of the mean difference (not corrected) does not contain 0. Chance in the "
-            "choice of users is tested, not chance in training."
+            "*: differs from the best other model, beyond chance in the choice of users (two-sided "
+            f"paired permutation test of the means over seeds, p < {LEVEL} after Holm's correction "
+            "over all pairs of models) and in training (the same sign over seeds). 95 % interval: "
+            "bootstrap over users, not corrected. Over seeds: the least and the greatest "
+            "difference of a run of the one model and a run of the other."
         )
     notes += [f"{reading}: {READING_MEANS[reading]}." for reading in READING_MEANS]
     chosen = Counter(

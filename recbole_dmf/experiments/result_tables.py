@@ -69,7 +69,8 @@ def _tests(runs: Mapping[str, list[Run]], metric: str) -> dict[str, Comparison]:
     }
     if len(next(iter(values.values()))) < 2:
         return {}  # nothing to pair
-    return compare_with_best_other(values)
+    means = {label: [run.metric(metric) for run in group] for label, group in runs.items()}
+    return compare_with_best_other(values, means)
 
 
 def _spread(values: Sequence[float], digits: int) -> str:
@@ -154,11 +155,13 @@ def _readings(c: Compared, title: str, readings: Sequence[str]) -> ResultTable:
 
 def _pairs(tests: Mapping[str, Mapping[str, Comparison]]) -> ResultTable:
     header = ["Model", "Metric", "Against", "Mean diff.", "95 % interval", "p", "p (Holm)"]
+    header.append("Over seeds")
     rows = []
     for label in next(iter(tests.values())):
         for metric, of_metric in tests.items():
             t = of_metric[label]
             interval = f"{_signed(t.low, 4)} to {_signed(t.high, 4)}"
+            seeds = f"{_signed(t.seed_low, 4)} to {_signed(t.seed_high, 4)}"
             rows.append(
                 _unemphasised(
                     (
@@ -169,6 +172,7 @@ def _pairs(tests: Mapping[str, Mapping[str, Comparison]]) -> ResultTable:
                         interval,
                         _p(t.p_value),
                         _p(t.p_holm) + (" *" if t.significant else ""),
+                        seeds if t.seed_low < t.seed_high else NO_VALUE,
                     )
                 )
             )
