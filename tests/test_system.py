@@ -17,7 +17,7 @@ def test_linux_and_macos_only():
 @pytest.mark.parametrize(
     "action",
     [
-        "from recbole_dmf.cli import guarded, _dispatch; sys.exit(guarded(_dispatch, ['doctor']))",
+        "from recbole_dmf.cli import guarded, dispatch; sys.exit(guarded(dispatch, ['doctor']))",
         "import recbole_dmf.lock",
         "import recbole_dmf.files",
     ],

@@ -7,12 +7,13 @@ import torch
 from recbole.config import Config
 from recbole.utils import init_seed
 
-from recbole_dmf import compat
+from recbole_dmf.data.interactions import train_matrix
 from recbole_dmf.errors import UserError
-from recbole_dmf.evaluation.scores import all_scores
 from recbole_dmf.host import lookup, plugin, properties
+from recbole_dmf.host.compat.pickles import load_trusted_checkpoint
 from recbole_dmf.host.rebuild import rebuild
 from recbole_dmf.literals import not_plain
+from recbole_dmf.models.scores import all_scores
 
 # A name that means our model here, for the built-in one that RecBole trains under it.
 _BUILT_IN = {"DMF": "RecBoleDMF", "EASE": "RecBoleEASE", "ItemKNN": "RecBoleItemKNN"}
@@ -31,7 +32,7 @@ def read_foreign_checkpoint(path: Path, data_path: Path | None = None) -> dict[s
             or the model needs more than a plain checkpoint holds.
     """
     plugin.register()
-    saved = compat.load_trusted_checkpoint(path)
+    saved = load_trusted_checkpoint(path)
     config = saved["config"]
     if not isinstance(config, Config):
         raise UserError(f"{path} is no checkpoint of RecBole: its config is of another type.")
@@ -50,7 +51,7 @@ def read_foreign_checkpoint(path: Path, data_path: Path | None = None) -> dict[s
     init_seed(config["seed"], config["reproducibility"])  # a random split is the one of training
     dataset = lookup.load_dataset(config)
     train = dataset.build()[0]
-    matrix = lookup.rated_matrix(config, train)
+    matrix = train_matrix(train).copy()
     if (matrix.data <= 0).any():  # RecBole scales the lowest rating to 0 by default
         matrix.data[:] = 1.0
     plain = {k: v for k, v in config.final_config_dict.items() if not_plain(v) is None}

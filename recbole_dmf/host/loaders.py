@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from recbole.config import Config
 from recbole.data.dataloader import AbstractDataLoader
 from recbole.data.interaction import Interaction
-from recbole.data.utils import data_preparation
 from recbole.utils import FeatureSource, FeatureType
 
 from recbole_dmf.errors import UserError
@@ -63,11 +62,6 @@ class CandidateDataLoader(AbstractDataLoader):
 def part_of(dataset: Any, rows: NDArray[np.int64]):
     """RecBole's Dataset of some of the interactions of one that is split already."""
     return dataset.copy(dataset.inter_feat[torch.from_numpy(rows)])
-
-
-def recbole_loaders(config: Config, dataset: Any) -> tuple[Any, Any, Any]:
-    """RecBole's own loaders of train, valid and test, for its own splits."""
-    return data_preparation(config, dataset)
 
 
 def restore_model(config: Config, train: Any, content: dict[str, Any]) -> torch.nn.Module:

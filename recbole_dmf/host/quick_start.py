@@ -6,8 +6,8 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 
-from recbole_dmf.compat import Undo, replace
 from recbole_dmf.errors import UserError
+from recbole_dmf.host.compat.patch import Undo, replace
 from recbole_dmf.training.checkpoint import load_checkpoint
 
 PACKAGE = "recbole.quick_start"

@@ -36,6 +36,7 @@ class TrainingData:
     def __init__(self, train: sp.csr_matrix, settings: Settings):
         self.uid_field, self.iid_field = settings["USER_ID_FIELD"], settings["ITEM_ID_FIELD"]
         self.rating_field = settings["RATING_FIELD"]
+        self.time_field, self.config = settings["TIME_FIELD"], settings
         self.user_num, self.item_num = train.shape
         self.inter_num = train.nnz
         self._train = train

@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import Any
 
-from recbole_dmf.config import build_config
+from recbole_dmf.config import build_config, uses_our_split
 from recbole_dmf.errors import UserError
 from recbole_dmf.host.config import set_seeds
 from recbole_dmf.host.loaders import (
     CandidateDataLoader,
     part_of,
-    recbole_loaders,
     restore_model,
 )
-from recbole_dmf.host.lookup import load_dataset, train_loader
+from recbole_dmf.host.lookup import load_dataset
+from recbole_dmf.host.recbole_evaluation import prepare_with_recbole
 from recbole_dmf.manifest import file_hashes
 from recbole_dmf.prepare import prepare
 from recbole_dmf.run_folder import CHECKPOINT, CONFIG, RESULT, is_finished, read_result
@@ -46,10 +46,12 @@ def load(folder: Path | str, data_path: Path | str | None = None) -> tuple[Any, 
     config = build_config(None, None, [str(folder / CONFIG)], options)
     set_seeds(config)
     dataset = load_dataset(config)
-    if not dataset.uses_our_split:
-        _check_files(result, config, folder)
-        train, valid, test = recbole_loaders(config, dataset)
-        return config, restore_model(config, train._dataset, content), dataset, train, valid, test
+    if not uses_our_split(config):
+        split = prepare_with_recbole(config, dataset)
+        if split.sha256 != result.get("data_sha256"):
+            raise _changed(folder, "the ids, interactions or their split", result, config)
+        model = restore_model(config, split.train, content)
+        return config, model, dataset, *split.loaders.values()
     prepared = prepare(config, dataset)
     if prepared.sha256 != result.get("data_sha256"):
         raise _changed(folder, "the ids, interactions or their split", result, config)
@@ -59,7 +61,7 @@ def load(folder: Path | str, data_path: Path | str | None = None) -> tuple[Any, 
         if result["candidates_sha256"].get(name, candidates.sha256) != candidates.sha256:
             raise _changed(folder, f"the candidates of {name}", result, config)
         evaluated.append(CandidateDataLoader(config, part_of(dataset, rows), candidates))
-    train = train_loader(config, prepared.train, prepared.sampler)
+    train = prepared.train_loader(config)
     return config, restore_model(config, prepared.train, content), dataset, train, *evaluated
 
 
@@ -79,11 +81,6 @@ def _differing_files(result: dict[str, Any], config) -> list[str]:
     now = file_hashes(Path(config["data_path"]), config["dataset"])
     names = now.keys() | result["files_sha256"].keys()
     return sorted(name for name in names if now.get(name) != result["files_sha256"].get(name))
-
-
-def _check_files(result: dict[str, Any], config, folder: Path) -> None:
-    if _differing_files(result, config):
-        raise _changed(folder, "the files", result, config)
 
 
 def _changed(folder: Path, what: str, result: dict[str, Any], config) -> UserError:

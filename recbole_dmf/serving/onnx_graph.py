@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recbole_dmf.models.dmf import DMF, NORM_EPSILON, Tower
+from recbole_dmf.models.dmf import DMF, Tower
+from recbole_dmf.models.gradients import NORM_EPSILON
 
 
 class Graph:

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from recbole_dmf.data.history import History
 from recbole_dmf.errors import UserError
-from recbole_dmf.evaluation.scores import all_scores
 from recbole_dmf.host.rebuild import rebuild
-from recbole_dmf.models.dmf import DMF, Tower, unit_vectors
+from recbole_dmf.models.dmf import DMF, Tower
+from recbole_dmf.models.gradients import unit_vectors
+from recbole_dmf.models.scores import all_scores
 from recbole_dmf.serving.model_file import read_model_file
 
 _SCORES_PER_CHUNK = 4_000_000

@@ -7,7 +7,7 @@ from tabulate import tabulate
 
 from benchmarks.children import child
 from benchmarks.setting import GROWTH, PARTS
-from recbole_dmf.data.generate import generate, write_generated
+from recbole_dmf.datasets.generate import generate, write_generated
 
 
 def measure_size(args, size: tuple[int, int, int], with_recbole: bool) -> dict:

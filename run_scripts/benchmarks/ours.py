@@ -16,7 +16,8 @@ from recbole_dmf.config import build_config
 from recbole_dmf.evaluation.evaluate import summarise
 from recbole_dmf.host import lookup
 from recbole_dmf.prepare import prepare
-from recbole_dmf.training.trainer import DMFTrainer, threads_for, trainer_class
+from recbole_dmf.training.algorithm1 import DMFTrainer, threads_for
+from recbole_dmf.training.trainer import trainer_class
 
 
 def our_options(args, batch_size: int) -> dict:

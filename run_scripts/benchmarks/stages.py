@@ -9,8 +9,8 @@ from benchmarks.ours import our_options, our_trainer
 from benchmarks.setting import LAYERS
 from benchmarks.timing import report, seconds_of
 from recbole_dmf.config import build_config
-from recbole_dmf.data.interactions import distinct
 from recbole_dmf.host import lookup
+from recbole_dmf.models.batch_encoding import distinct
 from recbole_dmf.prepare import prepare
 
 SPARSE_STAGES = ("rows and transposes", "products", "gradients of products")

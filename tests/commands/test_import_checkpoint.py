@@ -8,7 +8,7 @@ import torch
 from recbole.data.interaction import Interaction
 from recbole.utils import init_seed
 
-from recbole_dmf.cli import _dispatch, guarded
+from recbole_dmf.cli import dispatch, guarded
 from recbole_dmf.host import lookup
 from recbole_dmf.run import run_recbole
 from recbole_dmf.serving.recommend import Recommender
@@ -42,7 +42,7 @@ def test_a_plain_checkpoint_scores_as_the_pickled_one(trained, tmp_path, capsys,
     path = trained(model)
     output = str(tmp_path / "plain")
     argv = ["import-checkpoint", path, f"--output={output}", "--trust-checkpoint"]
-    assert guarded(_dispatch, argv) == 0
+    assert guarded(dispatch, argv) == 0
     shown = capsys.readouterr().out
     assert f"{model} on tiny: written to {output}" in shown
     recommender = Recommender.load(output)
@@ -70,7 +70,7 @@ def test_a_built_in_model_is_not_taken_for_ours(trained, tmp_path, model):
     del saved["config"].final_config_dict["split_seed"]
     torch.save(saved, path)
     argv = ["import-checkpoint", path, f"--output={tmp_path}/a", "--trust-checkpoint"]
-    assert guarded(_dispatch, argv) == 0
+    assert guarded(dispatch, argv) == 0
     assert Recommender.load(tmp_path / "a").content["model"] == f"RecBole{model}"
 
 
@@ -80,7 +80,7 @@ def test_pretrained_parameters_of_a_plain_checkpoint(trained, tmp_path):
     for part, other in (("mf", "mlp"), ("mlp", "mf")):
         path = trained("NeuMF", **options, **{f"{other}_train": False})
         argv = ["import-checkpoint", path, f"--output={tmp_path}/{part}", "--trust-checkpoint"]
-        assert guarded(_dispatch, argv) == 0
+        assert guarded(dispatch, argv) == 0
     paths = {f"{part}_pretrain_path": f"{tmp_path}/{part}/model.pt" for part in ("mf", "mlp")}
     path = trained("NeuMF", **options, use_pretrain=True, **paths)
     assert torch.load(path, weights_only=False)["config"]["use_pretrain"]
@@ -106,7 +106,7 @@ def test_what_cannot_be_imported(trained, tmp_path, capsys, monkeypatch, words, 
     path = trained("BPR") if "{path}" in words else ""
     capsys.readouterr()
     words = [word.format(path=path, other=other) for word in words]
-    assert guarded(_dispatch, ["import-checkpoint", *words]) == 2
+    assert guarded(dispatch, ["import-checkpoint", *words]) == 2
     assert re.search(message, capsys.readouterr().err)
     assert not (tmp_path / "a").exists()
 
@@ -120,14 +120,14 @@ def test_another_data_set_under_the_same_name(trained, tiny, tmp_path, capsys):
     text = file.read_text().splitlines()
     (moved / "tiny.inter").write_text("\n".join(text[:100]) + "\n")
     argv = ["import-checkpoint", path, f"--output={tmp_path}/a", "--trust-checkpoint"]
-    assert guarded(_dispatch, [*argv, f"--data_path={tmp_path}/moved"]) == 2
+    assert guarded(dispatch, [*argv, f"--data_path={tmp_path}/moved"]) == 2
     assert "not the data set that it was trained on" in capsys.readouterr().err
-    assert guarded(_dispatch, argv) == 0
+    assert guarded(dispatch, argv) == 0
 
 
 def test_help(capsys):
     with pytest.raises(SystemExit) as end:
-        guarded(_dispatch, ["import-checkpoint", "--help"])
+        guarded(dispatch, ["import-checkpoint", "--help"])
     assert end.value.code == 0
-    assert guarded(_dispatch, ["import-checkpoint"]) == 0
+    assert guarded(dispatch, ["import-checkpoint"]) == 0
     assert capsys.readouterr().out.count("whatever code is in it") == 2

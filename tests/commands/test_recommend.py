@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from finished_runs import HARD_IDS
-from recbole_dmf.cli import _dispatch, guarded
+from recbole_dmf.cli import dispatch, guarded
 from recbole_dmf.commands.recommend import main, parser, print_frame
 from recbole_dmf.errors import UNKNOWN_USERS, UserError
 from recbole_dmf.serving.recommend import Recommender
@@ -70,7 +70,7 @@ def test_unknown_users_are_named_and_the_others_answered(how, folder_of, load, c
     words = {"user": f"--user={','.join(asked)}", "users": f"--users={tmp_path / 'users.txt'}"}
     out = tmp_path / "out.csv"
     argv = ["recommend", f"--checkpoint={folder_of('DMF-cosine')}", "--topk=4", words[how]]
-    assert guarded(_dispatch, [*argv, f"--output={out}"]) == UNKNOWN_USERS
+    assert guarded(dispatch, [*argv, f"--output={out}"]) == UNKNOWN_USERS
     printed = capsys.readouterr()
     assert "2 of 4 users are unknown" in printed.err
     assert "'nobody', 'x';" in printed.err
