@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recbole_dmf.commands.arguments import parse_open
-from recbole_dmf.data.atomic import listed
+from recbole_dmf.data.lines import listed
 from recbole_dmf.errors import UserError
 from recbole_dmf.experiments.compare import check_labels, compare, finish
 from recbole_dmf.experiments.plan import (
