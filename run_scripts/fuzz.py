@@ -34,13 +34,13 @@ import yaml
 
 from recbole_dmf.commands import convert
 from recbole_dmf.commands.arguments import parse_open
+from recbole_dmf.commands.model_arguments import take_settings
 from recbole_dmf.config import build_config
 from recbole_dmf.data.atomic import read_inter
 from recbole_dmf.datasets.check import check_folder, show
 from recbole_dmf.datasets.init_dataset import property_file
 from recbole_dmf.datasets.mend import fix_folder
 from recbole_dmf.errors import UserError
-from recbole_dmf.experiments.plan import take_settings
 from recbole_dmf.files import make_folder, write_text
 from recbole_dmf.host.properties import default_settings
 from recbole_dmf.literals import load_yaml

@@ -1,5 +1,6 @@
-"""The paper's leave-one-out split (Sec. 4.1), exact in 64-bit timestamps."""
+"""Leave-one-out splits, the paper's (Sec. 4.1) among them, exact in 64-bit timestamps."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ class Split:
     """Row numbers of the interactions of each part, ascending, and the users not evaluated.
 
     Attributes:
-        train, valid, test: int64 row numbers into the interactions given to `leave_one_out`.
+        train, valid, test: int64 row numbers into the interactions given.
         short_users: ids of users with fewer than three interactions; all theirs are in `train`.
         untimed_users: ids of users all of whose timestamps are 0, which means unknown; all their
             interactions are in `train`.
@@ -103,6 +104,33 @@ def leave_one_out(user: NDArray, timestamp: NDArray | None, seed: int) -> Split:
         timestamp: float64 [n_rows], or None.
         seed: of the validation draw.
     """
+    generator = np.random.default_rng([seed, 0x5A11])
+    return _split(user, timestamp, lambda counts: 1 + generator.integers(0, counts - 1))
+
+
+def leave_two_out(user: NDArray, timestamp: NDArray | None) -> Split:
+    """Latest interaction of each user for test, the one before it for validation.
+
+    The parts hold what those of `leave_one_out` hold, and test is the same. A random validation
+    interaction has later ones in training, a test interaction has none: what is chosen by the
+    random one may use the future. Kang & McAuley, ICDM 2018, Sec. IV.
+
+    Args:
+        user, timestamp: as in `leave_one_out`.
+    """
+    return _split(user, timestamp, np.ones_like)
+
+
+def _split(
+    user: NDArray, timestamp: NDArray | None, valid_place: Callable[[Indices], Indices]
+) -> Split:
+    """The split whose validation is at a place among a user's interactions, the latest first.
+
+    Args:
+        user, timestamp: as in `leave_one_out`.
+        valid_place: maps the evaluated users' numbers of interactions, int64 [n], to places from
+            1 on; the test interaction is at place 0.
+    """
     n_rows = len(user)
     rows = np.arange(n_rows)
     order, starts = latest_first(user, timestamp)
@@ -118,9 +146,7 @@ def leave_one_out(user: NDArray, timestamp: NDArray | None, seed: int) -> Split:
         tied = int((long & timed & (second == latest[starts])).sum())
     kept = long & timed
     test = order[starts[kept]]
-    generator = np.random.default_rng([seed, 0x5A11])
-    other = 1 + generator.integers(0, counts[kept] - 1)  # the test row is at offset 0
-    valid = order[starts[kept] + other]
+    valid = order[starts[kept] + valid_place(counts[kept])]
     in_train = np.ones(n_rows, dtype=bool)
     in_train[test] = in_train[valid] = False
     return Split(

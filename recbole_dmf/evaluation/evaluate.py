@@ -1,4 +1,4 @@
-"""From a model's scores to the three readings of each metric, for one phase."""
+"""From a model's scores to the readings of each metric, for one phase."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recbole_dmf.errors import UserError
 from recbole_dmf.evaluation.candidates import Candidates
-from recbole_dmf.evaluation.metrics import READINGS, expected_gain, gains, tied_gain
+from recbole_dmf.evaluation.metrics import READINGS, WARM, expected_gain, gains, tied_gain
 
 Scores = Callable[[Tensor], Tensor]
 _SCORES_PER_BATCH = 1_000_000  # 4 MB, which stay in the cache while they are counted
@@ -26,6 +26,8 @@ class Counts:
         sampled_above, sampled_tied: candidates scored above and level with the target.
         full_above, full_tied: the same among all unseen items.
         n_candidates: candidates of the user, the target not counted.
+        warm_unseen, warm_above, warm_tied: as n_unseen, full_above and full_tied, among the items
+            with a training interaction; -1 where the target has none, or none are known.
     """
 
     n_unseen: NDArray[np.int64]
@@ -34,6 +36,9 @@ class Counts:
     full_above: NDArray[np.int64]
     full_tied: NDArray[np.int64]
     n_candidates: NDArray[np.int64]
+    warm_unseen: NDArray[np.int64]
+    warm_above: NDArray[np.int64]
+    warm_tied: NDArray[np.int64]
 
 
 class Phase:
@@ -44,6 +49,10 @@ class Phase:
         seen: CSR [n_users, n_items], non-zero at all interactions; the same for every phase.
         device: of the scores.
         n_earlier: int64 [n_users], see `data.history`, of each user's target; or None.
+        warm: bool [n_items], items with a training interaction; None: no warm reading.
+
+    Attributes:
+        n_users: users that are ranked.
     """
 
     def __init__(
@@ -52,14 +61,22 @@ class Phase:
         seen: sp.csr_matrix,
         device: torch.device | str,
         n_earlier: NDArray[np.int64] | None = None,
+        warm: NDArray[np.bool_] | None = None,
     ):
         self.candidates = candidates
+        self.n_users = len(candidates.user)
         self.n_items = seen.shape[1]
         self.device = torch.device(device)
         rows = seen[candidates.user]
-        self.n_unseen = self.n_items - 1 - np.diff(rows.indptr).astype(np.int64)
+        self.n_unseen = _count_unseen(rows, np.ones(self.n_items, bool))
         self.n_candidates = (candidates.items >= 0).sum(axis=1)
         self.n_earlier = None if n_earlier is None else torch.from_numpy(n_earlier).to(self.device)
+        is_warm = np.zeros(self.n_items, bool) if warm is None else warm
+        self._target_is_warm = is_warm[candidates.target]
+        self._warm_unseen = _count_unseen(rows, is_warm)
+        # Cold items are few, so they are ranked again and taken from the counts of all.
+        cold = np.zeros(0, np.int64) if warm is None else np.flatnonzero(~warm[1:]) + 1
+        self._cold = torch.from_numpy(cold).to(self.device)
         size = max(1, _SCORES_PER_BATCH // self.n_items)
         self._batches = []
         for start in range(0, len(candidates.user), size):
@@ -102,6 +119,7 @@ class Phase:
             candidate = score.gather(1, items.clamp(min=0)).masked_fill(items < 0, -torch.inf)
             score.view(-1)[seen] = -torch.inf
             score[:, 0] = -torch.inf
+            cold = score.index_select(1, self._cold)
             parts.append(
                 torch.stack(
                     [
@@ -109,35 +127,69 @@ class Phase:
                         (candidate == own).sum(1),
                         (score > own).sum(1),
                         (score == own).sum(1),
+                        (cold > own).sum(1),
+                        (cold == own).sum(1),
                     ]
                 )
             )
-        stood = torch.cat(parts, dim=1).cpu().numpy() if parts else np.zeros((4, 0), np.int64)
-        return Counts(self.n_unseen, stood[0], stood[1], stood[2], stood[3], self.n_candidates)
+        stood = torch.cat(parts, dim=1).cpu().numpy() if parts else np.zeros((6, 0), np.int64)
+        warm = np.stack([self._warm_unseen, stood[2] - stood[4], stood[3] - stood[5]])
+        warm[:, ~self._target_is_warm] = -1
+        sampled_above, sampled_tied, full_above, full_tied = stood[:4]
+        return Counts(
+            self.n_unseen,
+            sampled_above,
+            sampled_tied,
+            full_above,
+            full_tied,
+            self.n_candidates,
+            warm[0],
+            warm[1],
+            warm[2],
+        )
+
+
+def _count_unseen(seen: sp.csr_matrix, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """How many of the chosen items are unseen in each row, int64 [n_rows]; item 0 is padding."""
+    entries = np.concatenate([[0], np.cumsum(chosen[seen.indices], dtype=np.int64)])
+    return chosen[1:].sum() - np.diff(entries[seen.indptr])
 
 
 def per_user(counts: Counts, metric: str, k: int) -> dict[str, NDArray[np.float64]]:
     """One metric per user in each reading, float64 [n].
 
     `sampled` is the paper's (the drawn candidates), `expected` its exact mean over all draws of as
-    many, `full` the ranking of all unseen items.
+    many, `full` the ranking of all unseen items. `warm` is as `expected`, with targets and
+    candidates that have a training interaction: NaN for other targets, and absent where all are.
     """
     gain = gains(metric, k)
+    n_drawn = counts.n_candidates
     values = (
         tied_gain(gain, counts.sampled_above, counts.sampled_tied),
-        expected_gain(
-            gain, counts.n_unseen, counts.full_above, counts.full_tied, counts.n_candidates
-        ),
+        expected_gain(gain, counts.n_unseen, counts.full_above, counts.full_tied, n_drawn),
         tied_gain(gain, counts.full_above, counts.full_tied),
     )
-    return dict(zip(READINGS, values, strict=True))
+    result = dict(zip(READINGS, values, strict=True))
+    warm = counts.warm_unseen >= 0
+    if warm.any():
+        of_warm = (counts.warm_unseen, counts.warm_above, counts.warm_tied, n_drawn)
+        result[WARM] = np.full(len(warm), np.nan)
+        result[WARM][warm] = expected_gain(gain, *(column[warm] for column in of_warm))
+    return result
+
+
+def n_users(counts: Counts) -> dict[str, int]:
+    """How many users each reading is a mean of."""
+    ranked, warm = len(counts.n_unseen), int((counts.warm_unseen >= 0).sum())
+    return dict.fromkeys(READINGS, ranked) | ({WARM: warm} if warm else {})
 
 
 def summarise(counts: Counts, metrics: list[str], topk: list[int]) -> dict[str, dict[str, float]]:
-    """Means over users: {reading: {"hit@10": ..., ...}}."""
-    result: dict[str, dict[str, float]] = {reading: {} for reading in READINGS}
+    """Means over users: {reading: {"hit@10": ..., ...}}, of the readings as in `per_user`."""
+    result: dict[str, dict[str, float]] = {reading: {} for reading in n_users(counts)}
     for metric in metrics:
         for k in topk:
             for reading, values in per_user(counts, metric.lower(), k).items():
-                result[reading][f"{metric.lower()}@{k}"] = float(values.mean())
+                counted = values[counts.warm_unseen >= 0] if reading == WARM else values
+                result[reading][f"{metric.lower()}@{k}"] = float(counted.mean())
     return result

@@ -15,6 +15,7 @@ from recbole_dmf.errors import UserError
 Array = NDArray[np.float64]
 
 READINGS = ("sampled", "expected", "full")
+WARM = "warm"  # a fourth reading, of the users whose target has a training interaction
 METRICS = ("hit", "ndcg", "mrr", "recall", "precision")
 N_CANDIDATES = 100  # Sec. 4.1: "we randomly sample 100 items"
 _USERS_PER_CHUNK = 50_000

@@ -24,7 +24,6 @@ def register() -> None:
     """Make RecBole find our models, trainers, data set and property files. Idempotent."""
     if _undo:
         return
-    compat.check_python()
     _undo.extend(workaround() for workaround in compat.WORKAROUNDS)
     replacements: list[tuple[Any, str, Any]] = [
         (recbole.data.dataset, "Dataset", LeaveOneOutDataset),

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from recbole_dmf.cli import _dispatch, guarded
+from recbole_dmf.cli import dispatch, guarded
 from recbole_dmf.commands import doctor
 from recbole_dmf.version import __version__
 
@@ -85,7 +85,7 @@ def test_doctor_here(capsys, tmp_path, monkeypatch):
     (tmp_path / "dataset" / "my-shop").mkdir(parents=True)
     (tmp_path / "dataset" / "my-shop" / "my-shop.inter").write_text("")
     (tmp_path / "dataset" / "notes").mkdir()
-    code = guarded(_dispatch, ["doctor"])
+    code = guarded(dispatch, ["doctor"])
     shown = capsys.readouterr().out
     assert code == 0, shown
     assert re.search(r"packages .*recbole 1\.2\.1, torch ", shown)
@@ -100,8 +100,8 @@ def test_doctor_here(capsys, tmp_path, monkeypatch):
 def test_doctor_where_something_cannot_be_imported(missing, tmp_path):
     program = (
         f"import sys; sys.modules[{missing!r}] = None\n"
-        "from recbole_dmf.cli import _dispatch, guarded\n"
-        "sys.exit(guarded(_dispatch, ['doctor']))"
+        "from recbole_dmf.cli import dispatch, guarded\n"
+        "sys.exit(guarded(dispatch, ['doctor']))"
     )
     found = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path
@@ -116,7 +116,7 @@ def test_doctor_finds_folders_that_cannot_be_used(monkeypatch, capsys, tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(doctor.os, "access", lambda *args: False)
     monkeypatch.setattr(doctor, "FREE_GB", 1e9)
-    assert doctor.main_doctor([]) == 1
+    assert doctor.main([]) == 1
     shown = capsys.readouterr().out
     assert "cannot be written" in shown
     assert "of free space" in shown
@@ -130,9 +130,9 @@ def test_doctor_finds_lost_property_files(monkeypatch, tmp_path):
 
 
 def test_doctor_takes_nothing(capsys):
-    assert guarded(_dispatch, ["doctor", "--help"]) == 0
+    assert guarded(dispatch, ["doctor", "--help"]) == 0
     assert "usage: recbole-dmf doctor" in capsys.readouterr().out
-    assert guarded(_dispatch, ["doctor", "me"]) == 2
+    assert guarded(dispatch, ["doctor", "me"]) == 2
 
 
 def test_a_gpu_that_torch_does_not_see(monkeypatch):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbole_dmf import run_recbole
-from recbole_dmf.cli import _dispatch
+from recbole_dmf.cli import dispatch
 from recbole_dmf.data.atomic import read_inter
 from recbole_dmf.datasets.generate import generate
 from recbole_dmf.errors import UserError
@@ -66,7 +66,7 @@ def test_same_seed_same_file_and_models_find_the_factors(tmp_path, monkeypatch):
     digests = []
     for folder, seed in (("a/planted", 3), ("b/planted", 3), ("c/planted", 4)):
         size = ["--users=400", "--items=300", "--ratings=12000", f"--seed={seed}"]
-        assert _dispatch(["generate", folder, *size]) == 0
+        assert dispatch(["generate", folder, *size]) == 0
         digests.append(hashlib.sha256((tmp_path / folder / "planted.inter").read_bytes()).digest())
     assert digests[0] == digests[1] != digests[2]
     path = tmp_path / "a" / "planted" / "planted.inter"

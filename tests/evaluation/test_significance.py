@@ -1,9 +1,11 @@
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm
+from scipy import stats
 
 from recbole_dmf.errors import UserError
 from recbole_dmf.evaluation.significance import (
@@ -11,7 +13,7 @@ from recbole_dmf.evaluation.significance import (
     compare_with_best_other,
     holm,
     mean_over_seeds,
-    wilcoxon_p,
+    sign_flip_p,
 )
 
 
@@ -39,24 +41,55 @@ def test_holm_lies_between_raw_and_bonferroni_and_keeps_order(p):
     assert (np.diff(corrected[np.argsort(p, kind="stable")]) >= 0).all()
 
 
-def test_wilcoxon_agrees_with_counting_all_signs():
-    difference = np.array([1.0, -2.0, 3.0, 4.0, 5.0, 6.0])  # rank sum of the negatives is 2
-    signs = np.array(np.meshgrid(*[[0, 1]] * 6)).reshape(6, -1)
-    rank_sums = np.arange(1, 7) @ signs
-    exact = 2 * (rank_sums <= 2).mean()
-    assert wilcoxon_p(difference) == pytest.approx(exact)
+def p_of(difference, seed=2020):
+    return float(sign_flip_p(np.reshape(difference, (-1, 1)), seed)[0])
 
 
-def test_zeros_are_ranked_but_not_counted():
-    # by hand, after Pratt: n = 60 of which 30 zeros; the others have ranks 31..60, all positive
-    difference = np.concatenate([np.zeros(30), np.arange(1.0, 31.0)])
-    ranks = np.arange(31, 61)
-    z = (ranks.sum() / 2) / np.sqrt((ranks**2).sum() / 4)
-    assert wilcoxon_p(difference) == pytest.approx(2 * norm.sf(z))
+@given(st.lists(st.integers(-5, 5), min_size=1, max_size=10))
+def test_few_users_count_all_signs(difference):
+    signs = list(itertools.product([1, -1], repeat=len(difference)))
+    sums = np.abs([np.dot(s, difference) for s in signs])
+    assert p_of(difference) == pytest.approx((sums >= abs(sum(difference))).mean(), abs=1e-15)
+
+
+@pytest.mark.parametrize("n_users", [12, 200])
+def test_p_is_that_of_scipy(n_users):
+    rng = np.random.default_rng(4)
+    a, b = rng.random(n_users), rng.random(n_users) + 2 / n_users
+    theirs = stats.permutation_test(
+        (a, b),
+        lambda a, b, axis: np.mean(a - b, axis=axis),
+        permutation_type="samples",
+        n_resamples=20_000,
+        vectorized=True,
+        random_state=np.random.default_rng(5),
+    ).pvalue
+    exact = n_users < 15
+    assert 0.01 < theirs < 0.99
+    assert p_of(a - b) == pytest.approx(theirs, abs=1e-12 if exact else 0.015)
+
+
+def test_many_users_come_near_the_normal_distribution():
+    rng = np.random.default_rng(6)
+    difference = rng.normal([0.0, 0.02, 0.03], size=(6040, 3))
+    z = difference.sum(axis=0) / np.sqrt((difference**2).sum(axis=0))
+    np.testing.assert_allclose(sign_flip_p(difference), 2 * stats.norm.sf(np.abs(z)), atol=0.015)
+
+
+def test_pairs_get_the_p_that_each_has_alone_and_the_same_each_time():
+    difference = np.random.default_rng(8).random((300, 4)) - [0.5, 0.52, 0.54, 0.56]
+    together = sign_flip_p(difference)
+    np.testing.assert_array_equal(together, sign_flip_p(difference))
+    np.testing.assert_array_equal(together, [p_of(d) for d in difference.T])
+
+
+def test_zeros_change_nothing():
+    difference = np.random.default_rng(9).random(40) - 0.4
+    assert p_of(np.concatenate([difference, np.zeros(500)])) == p_of(difference)
 
 
 def test_rounding_noise_is_no_difference():
-    assert wilcoxon_p(np.full(100, 1e-16)) == 1.0
+    assert p_of(np.full(100, 1e-16)) == 1.0
 
 
 def test_identical_models():
@@ -102,20 +135,46 @@ def test_skewed_differences_with_mean_zero_get_no_marker():
     difference = np.tile([0.9] + [-0.1] * 9, 60)
     zero = per_user(np.zeros(600))
     result = compare_with_best_other({"A": per_user(difference), "B": zero})["A"]
-    assert result.p_holm < 0.001
+    assert stats.wilcoxon(difference).pvalue < 0.002
     assert result.low < 0 < result.high
+    assert result.p_value > 0.9
     assert not result.significant
 
 
-def test_false_positive_rate_of_one_pair_is_near_the_level():
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["zeros", "skewed", "counts"])
+def test_false_positive_rate_of_one_pair_is_near_the_level(kind):
     rng = np.random.default_rng(7)
-    rejected = 0
-    for _ in range(1000):
-        difference = rng.standard_normal(80) * (rng.random(80) < 0.6)  # 40 % zeros
-        rejected += wilcoxon_p(difference) < 0.05
-    assert 0.03 < rejected / 1000 < 0.07
+    draw = {
+        "zeros": lambda n: rng.standard_normal(n) * (rng.random(n) < 0.6),
+        "skewed": lambda n: rng.exponential(size=n) - 1,  # Wilcoxon rejects a third of these
+        "counts": lambda n: rng.integers(0, 2, n) - rng.integers(0, 2, n),
+    }[kind]
+    differences = np.column_stack([draw(150) for _ in range(2000)])
+    rejected = (sign_flip_p(differences) < 0.05).mean()
+    assert 0.035 < rejected < 0.065
 
 
+def test_a_difference_of_the_users_that_some_seed_turns_gets_no_marker():
+    rng = np.random.default_rng(3)
+    a, b = per_user(rng.random(900) + 0.1), per_user(rng.random(900))
+    means = {"A": [0.60, 0.58, 0.62], "B": [0.50, 0.49, 0.51]}
+    one = compare_with_best_other({"A": a, "B": b}, means)
+    assert (one["A"].seed_low, one["A"].seed_high) == pytest.approx((0.07, 0.13))
+    assert (one["B"].seed_low, one["B"].seed_high) == pytest.approx((-0.13, -0.07))
+    assert one["A"].significant
+    assert one["B"].significant
+    turned = compare_with_best_other({"A": a, "B": b}, {"A": [0.8, 0.4], "B": [0.50]})["A"]
+    assert turned.p_holm == one["A"].p_holm < 0.001
+    assert not turned.significant
+
+
+def test_without_runs_the_range_over_seeds_is_the_difference():
+    one = compare_with_best_other({"A": per_user([0.5, 0.7]), "B": per_user([0.1, 0.2])})["A"]
+    assert one.seed_low == one.seed_high == one.difference == pytest.approx(0.45)
+
+
+@pytest.mark.slow
 def test_any_false_claim_among_six_equal_models_is_within_the_level():
     # the opponents are picked after the fact; a correction over 5 comparisons gives about 0.10
     rng = np.random.default_rng(11)

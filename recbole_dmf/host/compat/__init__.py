@@ -1,12 +1,10 @@
-"""What RecBole needs today to run on current libraries: one function per workaround.
+"""What RecBole needs to run on current libraries: one function per workaround.
 
-Each function says which line of RecBole it answers and returns a function that takes it back.
+Each function says which line of RecBole 1.2.1 it answers (of 1.2.0 in `older`) and returns a
+function that takes it back.
 """
 
-import sys
-
-from recbole_dmf.errors import UserError
-from recbole_dmf.host.compat import libraries, manners, pickles
+from recbole_dmf.host.compat import libraries, manners, older, pickles
 
 WORKAROUNDS = (
     manners.options_are_literals,
@@ -18,20 +16,13 @@ WORKAROUNDS = (
     pickles.pretrained_files_run_no_code,
     pickles.embeddings_run_no_code,
     pickles.caches_are_not_unpickled,
-    libraries.grad_scaler_is_current,
+    libraries.old_numpy_names_exist,
+    libraries.missing_sequences_are_empty,
+    libraries.sequences_have_lengths,
+    libraries.tensors_own_their_values,
     libraries.dok_matrix_updates,
+    libraries.sparse_tensors_are_current,
+    libraries.grad_scaler_is_current,
     libraries.optimizers_leave_the_compiler_alone,
+    *(older.DIFFERENCES if older.IS_OLDER else ()),
 )
-
-
-def check_python() -> None:
-    """RecBole 1.2.1 pins ray <= 2.6.3, which has no wheel for Python 3.12 and later.
-
-    Raises:
-        UserError: this Python is too old or too new.
-    """
-    if not (3, 10) <= sys.version_info[:2] < (3, 12):
-        raise UserError(
-            f"Python {sys.version_info[0]}.{sys.version_info[1]} cannot run RecBole 1.2.1; "
-            "use Python 3.10 or 3.11."
-        )

@@ -1,0 +1,82 @@
+"""The page of the habits, drawn from its data file."""
+
+from typing import Any
+
+from recbole_dmf.experiments.habits import BASE, HABITS
+
+MINUS = "\N{MINUS SIGN}"
+_TOTALS = {
+    "sum": "all added up, but `training items`",
+    "together": "those that help in one protocol, the mean of the seeds",
+    "together, best of seeds": "the same, the best of the seeds",
+}
+
+
+def page(data: dict[str, Any]) -> str:
+    """habits-DATASET.md from what habits-DATASET.json has."""
+    n, base = len(data["seeds"]), data["base"]
+    text = [f"# What habits of evaluation add: {data['model']} on {data['dataset']}", ""]
+    text += [
+        f"The figures by this project's protocol, means over {n} seeds: HR@10 {base[0]:.4f}, "
+        f"NDCG@10 {base[1]:.4f} (epoch chosen by validation, {_listed(data['best_epochs'])} by "
+        "seed; sampled reading, the mean over "
+        f"{data['draws']} draws of 100 candidates; ties broken at random).",
+        "",
+    ]
+    if data["paper"]:
+        gap = [p - b for p, b in zip(data["paper"], base, strict=True)]
+        text += [
+            f"The paper has {data['paper'][0]:.3f} and {data['paper'][1]:.3f}: "
+            f"{_signed(gap[0])} and {_signed(gap[1])}.",
+            "",
+        ]
+    text += [
+        "| Habit | Against | HR@10 | 95 % interval | NDCG@10 | 95 % interval |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for name, gain in data["gains"].items():
+        what, against = HABITS.get(name, (_TOTALS.get(name, ""), BASE))
+        cells = [f"{name}: {what}", "the protocol" if against == BASE else against]
+        for side in (0, 1):
+            low, high = gain["low"][side], gain["high"][side]
+            cells += [_signed(gain["mean"][side]), f"{_signed(low)} to {_signed(high)}"]
+        text.append("| " + " | ".join(cells) + " |")
+    text += ["", *_verdict(data), ""]
+    options = ", ".join(f"{k} {v}" for k, v in data["options"].items() if k != "data_path")
+    text += [
+        "Intervals are of the mean over the seeds (Student's t); that of `best of seeds` is of the "
+        "seeds' standard deviation times the mean of the greatest of as many normal numbers.",
+        "",
+        f"Settings: the paper's, but {options}. Seeds {_listed(data['seeds'])}. Versions: "
+        + ", ".join(f"{k} {v}" for k, v in sorted(data["versions"].items()))
+        + f". Commit {data['commit']}. Command: `{data['command']}`",
+    ]
+    return "\n".join(text) + "\n"
+
+
+def _verdict(data: dict[str, Any]) -> list[str]:
+    """Which part of the gap to the paper the habits explain."""
+    if not data["paper"]:
+        return []
+    lines = []
+    for side, metric in enumerate(("HR@10", "NDCG@10")):
+        gap = data["paper"][side] - data["base"][side]
+        gain = data["gains"]["together, best of seeds"]
+        share = gain["mean"][side] / gap
+        word = "all" if gain["low"][side] >= gap else "not all" if gain["high"][side] < gap else ""
+        explained = f"{word} of the gap" if word else "perhaps all of the gap"
+        lines.append(
+            f"- {metric}: together, with the best of {len(data['seeds'])} seeds, the habits add "
+            f"{_signed(gain['mean'][side])}, {share:.0%} of the gap of {_signed(gap)}: they "
+            f"explain {explained}."
+        )
+    return lines
+
+
+def _listed(values: list) -> str:
+    return ", ".join(map(str, values))
+
+
+def _signed(value: float) -> str:
+    text = f"{abs(value):.4f}"
+    return text if float(text) == 0 else ("+" if value > 0 else MINUS) + text
