@@ -6,7 +6,7 @@ from pathlib import Path
 from recbole_dmf.commands.arguments import parse_open
 from recbole_dmf.commands.model_arguments import take_settings, whole_numbers
 from recbole_dmf.commands.report import print_report
-from recbole_dmf.data.atomic import listed
+from recbole_dmf.data.lines import listed
 from recbole_dmf.errors import FAILED, UserError
 from recbole_dmf.experiments.compare import compare
 from recbole_dmf.experiments.option_sources import combine

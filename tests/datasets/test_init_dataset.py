@@ -244,7 +244,7 @@ def test_check_knows_the_options_itself(tmp_path, capsys):
     assert check.main([str(folder)]) == 2
     said = capsys.readouterr().out
     assert "unknown option 'max_ratin'" in said
-    assert "Did you mean max_rating?" in said
+    assert "did you mean max_rating?" in said
     assert "model_settings" not in said
     found = check_folder(folder, known_options={"max_ratin", "model_settings"})
     assert "error" not in {finding.severity for finding in found}
