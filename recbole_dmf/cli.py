@@ -142,6 +142,7 @@ COMMANDS = {
         "write a data set's property file",
     ),
     "generate": ("recbole_dmf.data.generate:main_generate", "data of any size, for trials"),
+    "audit": ("recbole_dmf.commands.audit:main_audit", "what makes figures on a data set mislead"),
     "check": ("recbole_dmf.data.check:main_check", "what is wrong with my atomic files?"),
     "doctor": ("recbole_dmf.doctor:main_doctor", "versions, device, and mixes known to be bad"),
 }
