@@ -28,6 +28,7 @@ COMMANDS = {
     "reproduce": "a table of the paper",
     "report": "redraw a comparison's report",
     "tune": "search options by validation",
+    "audit": "what makes figures on a data set mislead",
     "convert": "other rating files -> atomic files",
     "check": "what is wrong with my atomic files?",
     "init-dataset": "write a data set's property file",
@@ -91,57 +92,8 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _run(argv: list[str]) -> int:
-    if not argv or {"--help", "-h"} & set(argv):
-        print(RUN_HELP, end="")
-        return 0
-    own = ("model", "dataset", "config_files", "resume", *PROCESSES)
-    given = parse_open(argv, own, ("resume",), {"m": "model", "d": "dataset"})
-    machines = {name: given.named.pop(name) for name in PROCESSES if name in given.named}
-    nproc = machines.pop("nproc", "1")
-    if nproc != "1" or machines:
-        if not nproc.isdigit():
-            raise UserError(f"--nproc is {nproc!r}; give the number of processes.")
-        from recbole_dmf.training.parallel import launch
-
-        return launch(without_options(argv, PROCESSES), int(nproc), machines)
-
-    from recbole_dmf.run import run_recbole
-
-    run_recbole(
-        given.named.get("model"),
-        given.named.get("dataset"),
-        given.named.get("config_files", "").split(),
-        given.options,
-        resume=given.named.get("resume") or "resume" in given.flags,
-    )
-    return 0
-
-
-COMMANDS = {
-    "compare": ("recbole_dmf.experiments.compare:main_compare", "several models in one table"),
-    "reproduce": ("recbole_dmf.experiments.reproduce:main_reproduce", "a table of the paper"),
-    "report": ("recbole_dmf.experiments.report:main_report", "redraw a comparison's report"),
-    "tune": ("recbole_dmf.experiments.tune:main_tune", "search options by validation"),
-    "convert": ("recbole_dmf.data.convert:main_convert", "raw rating files -> atomic files"),
-    "recommend": ("recbole_dmf.serving.recommend:main_recommend", "items for users, known or new"),
-    "export": ("recbole_dmf.serving.export:main_export", "vectors and weights for other programs"),
-    "import-checkpoint": (
-        "recbole_dmf.serving.import_checkpoint:main_import_checkpoint",
-        "a plain checkpoint from one that RecBole pickled",
-    ),
-    "init-dataset": (
-        "recbole_dmf.data.init_dataset:main_init_dataset",
-        "write a data set's property file",
-    ),
-    "generate": ("recbole_dmf.data.generate:main_generate", "data of any size, for trials"),
-    "audit": ("recbole_dmf.commands.audit:main_audit", "what makes figures on a data set mislead"),
-    "check": ("recbole_dmf.data.check:main_check", "what is wrong with my atomic files?"),
-    "doctor": ("recbole_dmf.doctor:main_doctor", "versions, device, and mixes known to be bad"),
-}
-
-
-def _command_help() -> str:
+def command_help() -> str:
+    """What `recbole-dmf --help` prints."""
     lines = ["usage: recbole-dmf COMMAND [--option=value ...]", ""]
     lines += [f"  {name:<18}{what}" for name, what in COMMANDS.items()]
     lines += ["", "recbole-dmf COMMAND --help says more; run_recbole trains a single model.", ""]
