@@ -141,7 +141,7 @@ def test_three_parts_are_used_as_they_are(tmp_path):
         (tmp_path / "ready" / "ready.inter").rename(part(tmp_path, f"{name}.inter"))
     config, dataset, ready = prepared(tmp_path)
     assert config["benchmark_filename"] == ["train", "valid", "test"]
-    assert config["max_rating"] == 5
+    assert dataset.max_rating == 5
     for phase in ("valid", "test"):
         found = ready.phases[phase].candidates
         assert set(
