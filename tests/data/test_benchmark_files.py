@@ -172,7 +172,7 @@ def test_a_rating_scale_covers_all_parts(ncf):
         part(ncf[0], "train.inter"),
         lambda lines: [lines[0], *(x.replace("\t5\t9", "\t4\t9") for x in lines[1:])],
     )
-    assert prepared(ncf[0])[0]["max_rating"] == 5
+    assert prepared(ncf[0])[1].max_rating == 5
 
 
 def test_users_without_training_interactions_are_tested(ncf):

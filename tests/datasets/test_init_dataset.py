@@ -61,7 +61,7 @@ def test_everything_is_taken_from_the_file(tmp_path, loaded):
 def test_a_rating_scale_that_is_given_is_not_assumed(tmp_path, loaded):
     write(tmp_path, BOTH)
     config, _, said = loaded(max_rating=6)
-    assert dataset.max_rating == 6
+    assert config["max_rating"] == 6
     assert "from the data" not in said
 
 
@@ -113,7 +113,7 @@ def test_the_file_beside_the_data_wins_over_the_one_we_ship(tmp_path):
     data = write_inter(tmp_path, random_rows(), "ml-1m")
     (data / "ml-1m" / "ml-1m.yaml").write_text("max_rating: 9\n")
     config = build_config("DMF", "ml-1m", None, {"data_path": str(data)})
-    assert dataset.max_rating == 9
+    assert config["max_rating"] == 9
     assert config["normalize_all"] is False
 
 
