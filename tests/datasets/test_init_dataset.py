@@ -172,7 +172,7 @@ def test_init_dataset_writes_what_a_run_would_assume(tmp_path, loaded, capsys):
         assert line.partition("#")[2].strip().startswith("(")
     after, _, said = loaded()
     assert "no property file" not in said
-    for option in ("load_col", "max_rating"):
+    for option in ("load_col",):
         assert after[option] == before[option]
     assert check.main([str(folder)]) in (0, 1)
     assert "shop.yaml" not in capsys.readouterr().out
