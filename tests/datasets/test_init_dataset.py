@@ -159,7 +159,7 @@ def test_bad_files_beside_the_data_are_explained(tmp_path, loaded, case):
 
 def test_init_dataset_writes_what_a_run_would_assume(tmp_path, loaded, capsys):
     folder = write(tmp_path, BOTH)
-    before = loaded()[0]
+    before, assumed, _ = loaded()
     assert init_dataset.main([str(folder)]) == 0
     text = (folder / "shop.yaml").read_text()
     assert text in capsys.readouterr().out
@@ -172,8 +172,9 @@ def test_init_dataset_writes_what_a_run_would_assume(tmp_path, loaded, capsys):
         assert line.partition("#")[2].strip().startswith("(")
     after, _, said = loaded()
     assert "no property file" not in said
-    for option in ("load_col",):
-        assert after[option] == before[option]
+    assert after["load_col"] == before["load_col"]
+    assert before["max_rating"] is None  # so the data's own is taken
+    assert after["max_rating"] == assumed.max_rating == 5
     assert check.main([str(folder)]) in (0, 1)
     assert "shop.yaml" not in capsys.readouterr().out
     assert not list(folder.glob("*.tmp")) + list(folder.glob(".*"))
