@@ -31,6 +31,10 @@ class UserError(Exception):
         super().__init__(message)
         self.exit_code = exit_code
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows, by IPython's convention: the message alone."""
+        return [f"error: {self}"]
+
 
 class CannotGoOn(UserError):
     """The unfinished run in a folder has other options or data, or its files are damaged."""

@@ -16,8 +16,9 @@ from recbole_dmf.options import clip
 
 NEWLINE = b"\n"
 BLOCK = 1 << 24
-# pandas 3 reads numbers exactly by itself and warns of the option.
-_EXACT = {} if int(pd.__version__.split(".")[0]) >= 3 else {"float_precision": "round_trip"}
+# pandas 3.1 reads numbers exactly by itself and warns of the option.
+_IS_EXACT = tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1)
+_EXACT = {} if _IS_EXACT else {"float_precision": "round_trip"}
 
 
 def read_bytes(path: Path, first_line: bool = False) -> bytes:
