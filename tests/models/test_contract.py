@@ -44,7 +44,7 @@ LEARNS = {
 }
 
 
-ONCE = ("ItemPop", "ItemKNN", "EASE", "Pop")  # no epochs, whatever `--epochs` says
+ONCE = ("ItemPop", "ItemKNN", "EASE", "Pop", "RecentPop", "SequentialKNN")  # no epochs, ever
 EPOCHS = {"NeuMFp": 2 + 2 + 1 + 2}
 
 
