@@ -43,12 +43,13 @@ def trained(data, tmp_path):
     """A function (model) -> (its Prepared, the model after an epoch)."""
 
     def make(name):
-        from recbole_dmf.serving.rebuild import read_run, rebuild
+        from recbole_dmf.host.rebuild import rebuild
+        from recbole_dmf.serving.model_file import read_model_file
 
         config = build_config(name, "tiny", None, options(data, tmp_path, name))
         prepared = prepare(config, load_dataset(config))
         folder = run_recbole(name, "tiny", config_dict=options(data, tmp_path, name))["folder"]
-        return prepared, rebuild(read_run(folder))
+        return prepared, rebuild(read_model_file(folder))
 
     return make
 

@@ -43,7 +43,7 @@ def test_optimizers_leave_the_compiler_alone():
     program = """if 1:
         import sys, torch
         from recbole_dmf.host.compat import libraries
-        from recbole_dmf.training.trainer import EagerAdam
+        from recbole_dmf.training.adam import EagerAdam
         undo = libraries.optimizers_leave_the_compiler_alone()
         weight = torch.nn.Parameter(torch.ones(2))
         optimizer = EagerAdam([weight], fused=True)
