@@ -28,6 +28,7 @@ COMMANDS = {
     "reproduce": "a table of the paper",
     "report": "redraw a comparison's report",
     "tune": "search options by validation",
+    "audit": "what makes figures on a data set mislead",
     "convert": "other rating files -> atomic files",
     "check": "what is wrong with my atomic files?",
     "init-dataset": "write a data set's property file",

@@ -23,7 +23,8 @@ def run_recbole(*argv, cwd, **kwargs):
 
 def test_help_does_not_import_torch(tmp_path):
     program = (
-        "import sys; from recbole_dmf import cli; code = cli.guarded(cli.main_of('run'), ['--help']);"
+        "import sys; from recbole_dmf import cli;"
+        "code = cli.guarded(cli.main_of('run'), ['--help']);"
         "sys.exit(code or bool({'torch', 'recbole', 'pandas', 'ray'} & set(sys.modules)))"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
