@@ -11,7 +11,7 @@ from recbole_dmf import installation
 from recbole_dmf.errors import UserError
 from recbole_dmf.version import __version__
 
-ROOT = Path(installation.__file__).parents[1]
+PACKAGE = Path(installation.__file__).parent
 WANTED = [
     Requirement(line)
     for line in (
@@ -116,9 +116,10 @@ def test_an_environment_that_is_well():
 @pytest.fixture
 def second_copy(tmp_path):
     """A second checkout of the package whose protocol is another; this one stays importable."""
-    shutil.copytree(ROOT / "recbole_dmf", tmp_path / "copy" / "recbole_dmf")
-    shutil.copytree(ROOT / "properties", tmp_path / "copy" / "properties")
-    protocol = tmp_path / "copy" / "properties" / "protocol.yaml"
+    package = tmp_path / "copy" / "recbole_dmf"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("properties"))
+    shutil.copytree(installation.properties_folder(), package / "properties")
+    protocol = package / "properties" / "protocol.yaml"
     protocol.write_text(protocol.read_text() + "\nwandb_project: of-the-copy\n")
     return tmp_path / "copy"
 
@@ -137,7 +138,10 @@ def test_properties_come_from_the_same_tree_as_the_code(second_copy, tmp_path):
         text=True,
         cwd=tmp_path,
     )
-    assert done.stdout.split() == [str(second_copy / "properties"), "of-the-copy"], done.stderr
+    assert done.stdout.split() == [
+        str(second_copy / "recbole_dmf" / "properties"),
+        "of-the-copy",
+    ], done.stderr
 
 
 def test_other_copies_are_found(second_copy, monkeypatch):

@@ -1,8 +1,6 @@
 """Registers our models, trainers, data set and property files where RecBole looks them up."""
 
-import sys
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import recbole.data.dataset
@@ -11,10 +9,11 @@ import recbole.trainer
 from recbole.config import Config
 
 from recbole_dmf.host import compat
-from recbole_dmf.host.compat.patch import replace
+from recbole_dmf.host.compat.patch import replace, replace_module
 from recbole_dmf.host.dataset import LeaveOneOutDataset
 from recbole_dmf.host.option_layers import load_internal_config_dict
 from recbole_dmf.host.our_models import OUR_MODELS, model_module, trainer_classes
+from recbole_dmf.host.quick_start import load_data_and_model_is_explained
 
 _PREFIX = "recbole.model.general_recommender."
 _undo: list[Callable[[], Any]] = []
@@ -25,6 +24,7 @@ def register() -> None:
     if _undo:
         return
     _undo.extend(workaround() for workaround in compat.WORKAROUNDS)
+    _undo.append(load_data_and_model_is_explained())
     replacements: list[tuple[Any, str, Any]] = [
         (recbole.data.dataset, "Dataset", LeaveOneOutDataset),
         *((recbole.trainer, name, trainer) for name, trainer in trainer_classes().items()),
@@ -35,21 +35,7 @@ def register() -> None:
         ),
     ]
     _undo.extend(replace(*replacement) for replacement in replacements)
-    _undo.extend(_replace_module(_PREFIX + name.lower(), model_module(name)) for name in OUR_MODELS)
-
-
-def _replace_module(full_name: str, module: ModuleType) -> Callable[[], Any]:
-    """Put a module in place of another; returns what puts the other back."""
-    old = sys.modules.get(full_name)
-    sys.modules[full_name] = module
-
-    def put_back() -> None:
-        if old is None:
-            del sys.modules[full_name]
-        else:
-            sys.modules[full_name] = old
-
-    return put_back
+    _undo.extend(replace_module(_PREFIX + name.lower(), model_module(name)) for name in OUR_MODELS)
 
 
 def unregister() -> None:

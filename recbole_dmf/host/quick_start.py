@@ -1,6 +1,9 @@
 """RecBole's `load_data_and_model`, which cannot load a checkpoint on current torch."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -43,8 +46,27 @@ def load_data_and_model(model_file: str):
     )
 
 
+@contextmanager
+def ray_is_imported_late() -> Iterator[None]:
+    """quick_start/quick_start.py:20 imports ray.tune, which `objective_function` alone needs.
+
+    RecBole 1.2.0 does not require ray, and 1.2.1's ray does not know NumPy 2.
+    """
+    if "ray" in sys.modules:
+        yield
+        return
+    ray, tune = ModuleType("ray"), ModuleType("ray.tune")
+    vars(ray)["tune"] = tune
+    vars(tune)["__getattr__"] = lambda name: getattr(import_module("ray.tune"), name)
+    sys.modules.update({"ray": ray, "ray.tune": tune})
+    try:
+        yield
+    finally:
+        del sys.modules["ray"], sys.modules["ray.tune"]
+
+
 class _AfterImport(MetaPathFinder):
-    """Replaces the function when RecBole's module is imported, which takes seconds (ray)."""
+    """Imports RecBole's module without ray, then replaces the function."""
 
     def __init__(self, undo: list[Undo]):
         self.undo = undo
@@ -55,7 +77,8 @@ class _AfterImport(MetaPathFinder):
             execute = spec.loader.exec_module
 
             def exec_module(module: ModuleType) -> None:
-                execute(module)
+                with ray_is_imported_late():
+                    execute(module)
                 self.undo.append(replace(module, "load_data_and_model", load_data_and_model))
 
             spec.loader.exec_module = exec_module

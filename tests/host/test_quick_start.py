@@ -71,3 +71,23 @@ def test_what_loads_the_file_instead(tiny, tmp_path):
             load_data_and_model(path)
     with pytest.raises(UserError, match="no such file"):
         load_data_and_model(f"{folder}/none.pth")
+
+
+@pytest.mark.slow
+def test_ray_is_imported_late():
+    """RecBole's own import of quick_start needs ray; `register` does without until it's used."""
+    program = """if 1:
+        import sys
+        from recbole_dmf.host.plugin import register
+        register()
+        import recbole.quick_start as quick_start
+        assert not [name for name in sys.modules if name.split(".")[0] == "ray"]
+        assert quick_start.run_recbole and quick_start.objective_function
+        sys.modules["ray"] = None  # as where it is not installed
+        try:
+            quick_start.quick_start.tune.report(loss=1)
+        except ImportError:
+            print("ray is asked for")
+    """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "ray is asked for\n", done.stderr

@@ -30,7 +30,7 @@ def asymknn_is_explained() -> Undo:
         raise AttributeError(attribute)
 
     vars(module)["__getattr__"] = explain
-    return replace_module(module)
+    return replace_module(name, module)
 
 
 def time_split_is_explained() -> Undo:

@@ -23,9 +23,9 @@ def replace(owner, name: str, value) -> Undo:
     return undo
 
 
-def replace_module(module: ModuleType) -> Undo:
-    """Make `import` find this module under its name; the result puts the old one back."""
-    name, old = module.__name__, sys.modules.get(module.__name__)
+def replace_module(name: str, module: ModuleType) -> Undo:
+    """Make `import` find this module under the name; the result puts the old one back."""
+    old = sys.modules.get(name)
     sys.modules[name] = module
 
     def undo():
