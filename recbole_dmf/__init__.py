@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from recbole_dmf.host.plugin import register
     from recbole_dmf.models.dmf import DMF
     from recbole_dmf.run import run_recbole
+    from recbole_dmf.serving.load import load
     from recbole_dmf.serving.recommend import Recommender
 
-__all__ = ["DMF", "Recommender", "__version__", "register", "run_recbole"]
+__all__ = ["DMF", "Recommender", "__version__", "load", "register", "run_recbole"]
 
 _MODULES = {
     "DMF": "models.dmf",
+    "load": "serving.load",
     "register": "host.plugin",
     "run_recbole": "run",
     "Recommender": "serving.recommend",

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
-from recbole_dmf.commands.arguments import parse_open, without_options
 from recbole_dmf.errors import (
     DISK_FULL,
     FAILED,
@@ -21,30 +20,24 @@ from recbole_dmf.errors import (
     write_error,
 )
 from recbole_dmf.options import nearest
+from recbole_dmf.system import check_system
 
-PROCESSES = ("nproc", "world_size", "group_offset", "ip", "port")
-
-RUN_HELP = """\
-usage: run_recbole --model=NAME --dataset=NAME [--option=value ...]
-
-Train and test a RecBole general recommender under the DMF paper's protocol.
-
-  --model, -m NAME         DMF, BPR, LightGCN, EASE, NeuMF, ItemKNN, Pop, ...; RecBoleDMF is
-                           RecBole's built-in DMF
-  --dataset, -d NAME       ml-100k comes with RecBole; others are read from
-                           DATA_PATH/NAME/NAME.inter
-  --config_files "A B"     YAML files of options, later ones win
-  --data_path FOLDER       folder above the data sets (default: dataset/)
-  --checkpoint_dir FOLDER  results go to a new folder in it (default: saved/)
-  --OPTION=VALUE           any option of RecBole or of the model, for example --epochs=20
-                           --loss_type=ce --user_layers="[64, 64]"; `--k v` works as well
-  --resume=FOLDER          go on with the run in FOLDER, which was stopped; no other option is
-                           needed. --resume alone: the newest unfinished run with these options
-  --nproc=N                train DMF in N processes; on several machines use torchrun, or
-                           --world_size, --group_offset, --ip and --port as in RecBole
-  --debug                  show the traceback of an error
-  --help, -h               this text
-"""
+# In the order of the help text; each is `main` of the module of its name in `commands`.
+COMMANDS = {
+    "compare": "several models in one table",
+    "reproduce": "a table of the paper",
+    "report": "redraw a comparison's report",
+    "tune": "search options by validation",
+    "convert": "other rating files -> atomic files",
+    "audit": "what makes figures on a data set mislead",
+    "check": "what is wrong with my atomic files?",
+    "init-dataset": "write a data set's property file",
+    "generate": "data of any size, for trials",
+    "recommend": "items for users, known or new",
+    "export": "vectors and weights for other programs",
+    "import-checkpoint": "a plain checkpoint from one that RecBole pickled",
+    "doctor": "versions, device, and mixes known to be bad",
+}
 
 
 def guarded(main: Callable[[list[str]], int], argv: list[str]) -> int:
@@ -52,6 +45,7 @@ def guarded(main: Callable[[list[str]], int], argv: list[str]) -> int:
     debug = "--debug" in argv
     argv = [word for word in argv if word != "--debug"]
     try:
+        check_system()
         with _terminable():
             return main(argv)
     except BrokenPipeError:
@@ -59,12 +53,12 @@ def guarded(main: Callable[[list[str]], int], argv: list[str]) -> int:
     except (Exception, KeyboardInterrupt) as error:
         if debug:
             traceback.print_exc()
-        message, code = _told(error)
+        message, code = explain(error)
         print(f"error: {message}", file=sys.stderr)
         return code
 
 
-def _told(error: BaseException) -> tuple[str, int]:
+def explain(error: BaseException) -> tuple[str, int]:
     """What to say of an error, and the exit code."""
     if isinstance(error, UserError):
         return str(error), error.exit_code
@@ -98,84 +92,44 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _run(argv: list[str]) -> int:
-    if not argv or {"--help", "-h"} & set(argv):
-        print(RUN_HELP, end="")
-        return 0
-    own = ("model", "dataset", "config_files", "resume", *PROCESSES)
-    given = parse_open(argv, own, ("resume",), {"m": "model", "d": "dataset"})
-    machines = {name: given.named.pop(name) for name in PROCESSES if name in given.named}
-    nproc = machines.pop("nproc", "1")
-    if nproc != "1" or machines:
-        if not nproc.isdigit():
-            raise UserError(f"--nproc is {nproc!r}; give the number of processes.")
-        from recbole_dmf.training.parallel import launch
-
-        return launch(without_options(argv, PROCESSES), int(nproc), machines)
-
-    from recbole_dmf.run import run_recbole
-
-    run_recbole(
-        given.named.get("model"),
-        given.named.get("dataset"),
-        given.named.get("config_files", "").split(),
-        given.options,
-        resume=given.named.get("resume") or "resume" in given.flags,
-    )
-    return 0
-
-
-COMMANDS = {
-    "compare": ("recbole_dmf.experiments.compare:main_compare", "several models in one table"),
-    "reproduce": ("recbole_dmf.experiments.reproduce:main_reproduce", "a table of the paper"),
-    "report": ("recbole_dmf.experiments.report:main_report", "redraw a comparison's report"),
-    "tune": ("recbole_dmf.experiments.tune:main_tune", "search options by validation"),
-    "convert": ("recbole_dmf.data.convert:main_convert", "raw rating files -> atomic files"),
-    "recommend": ("recbole_dmf.serving.recommend:main_recommend", "items for users, known or new"),
-    "export": ("recbole_dmf.serving.export:main_export", "vectors and weights for other programs"),
-    "import-checkpoint": (
-        "recbole_dmf.serving.import_checkpoint:main_import_checkpoint",
-        "a plain checkpoint from one that RecBole pickled",
-    ),
-    "init-dataset": (
-        "recbole_dmf.data.init_dataset:main_init_dataset",
-        "write a data set's property file",
-    ),
-    "generate": ("recbole_dmf.data.generate:main_generate", "data of any size, for trials"),
-    "audit": ("recbole_dmf.commands.audit:main_audit", "what makes figures on a data set mislead"),
-    "check": ("recbole_dmf.data.check:main_check", "what is wrong with my atomic files?"),
-    "doctor": ("recbole_dmf.doctor:main_doctor", "versions, device, and mixes known to be bad"),
-}
-
-
-def _command_help() -> str:
+def command_help() -> str:
+    """What `recbole-dmf --help` prints."""
     lines = ["usage: recbole-dmf COMMAND [--option=value ...]", ""]
-    lines += [f"  {name:<18}{what}" for name, (_, what) in COMMANDS.items()]
+    lines += [f"  {name:<18}{what}" for name, what in COMMANDS.items()]
     lines += ["", "recbole-dmf COMMAND --help says more; run_recbole trains a single model.", ""]
     return "\n".join(lines)
 
 
-def _dispatch(argv: list[str]) -> int:
+def dispatch(argv: list[str]) -> int:
+    """Run a command of `recbole-dmf`; returns its exit code.
+
+    Raises:
+        UserError: there is no such command, or what the command raises.
+    """
     if not argv or argv[0] in ("--help", "-h"):
-        print(_command_help(), end="")
+        print(command_help(), end="")
         return 0
     name, *rest = argv
     if name not in COMMANDS:
         raise UserError(
             f"there is no command '{name}'{nearest(name, COMMANDS)}; known: {', '.join(COMMANDS)}."
         )
-    module, function = COMMANDS[name][0].split(":")
-    return getattr(import_module(module), function)(rest)
+    return _main_of(name)(rest)
+
+
+def _main_of(command: str) -> Callable[[list[str]], int]:
+    """The function of a command; its module is imported only now, since many take seconds."""
+    return import_module(f"recbole_dmf.commands.{command.replace('-', '_')}").main
 
 
 def recbole_dmf_main() -> None:
     """Entry point of `recbole-dmf`."""
-    sys.exit(guarded(_dispatch, sys.argv[1:]))
+    sys.exit(guarded(dispatch, sys.argv[1:]))
 
 
 def run_recbole_main() -> None:
     """Entry point of `run_recbole`."""
-    sys.exit(guarded(_run, sys.argv[1:]))
+    sys.exit(guarded(_main_of("run"), sys.argv[1:]))
 
 
 if __name__ == "__main__":

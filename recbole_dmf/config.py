@@ -8,10 +8,15 @@ from typing import Any
 from recbole_dmf.errors import UserError
 from recbole_dmf.evaluation.metrics import METRICS
 from recbole_dmf.host.config import DERIVED, make_config
-from recbole_dmf.host.dataset import SPLIT
+from recbole_dmf.host.dataset import is_our_split
 from recbole_dmf.host.lookup import find_model
 from recbole_dmf.host.plugin import register
-from recbole_dmf.host.properties import default_settings, read_preset, strict_options
+from recbole_dmf.host.properties import (
+    default_settings,
+    read_preset,
+    read_protocol,
+    strict_options,
+)
 from recbole_dmf.literals import load_yaml
 from recbole_dmf.options import Config, check_name, check_options, clip
 
@@ -43,6 +48,8 @@ def build_config(
         options.update(content)
     if options.get("preset") is not None:
         options = {**read_preset(options["preset"], model), **options}
+    if options.get("protocol") is not None:
+        options = {**read_protocol(options["protocol"]), **options}
     model = _named("model", model or options.get("model"), "DMF")
     dataset = _named("dataset", dataset or options.get("dataset"), "ml-100k")
     check_name(dataset, "a data set's name (give its folder with --data_path)")
@@ -64,7 +71,7 @@ def _named(what: str, name: Any, example: str) -> str:
 
 def uses_our_split(config: Config) -> bool:
     """Whether the interactions are split and ranked as here, not as in RecBole."""
-    return config["eval_args"]["split"] == {"LS": SPLIT}
+    return is_our_split(config["eval_args"])
 
 
 def _check_metrics(config: Config) -> None:

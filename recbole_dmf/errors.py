@@ -11,6 +11,7 @@ DEAD = 4  # the model scores everything alike
 DISK_FULL = 5
 NOT_WRITABLE = 6  # a read-only file or folder
 OUT_OF_MEMORY = 7
+UNKNOWN_USERS = 8  # some of the users are unknown to the model; the others are answered
 INTERRUPTED = 130  # Ctrl-C
 TERMINATED = 143  # SIGTERM
 

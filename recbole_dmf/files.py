@@ -1,12 +1,18 @@
 """Files that are complete or absent: written under a temporary name, flushed, then renamed."""
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from recbole_dmf.errors import NOT_WRITABLE, UserError, write_error
+from recbole_dmf.system import check_system
+
+check_system()
+
+import fcntl  # noqa: E402
 
 
 @contextmanager
@@ -40,9 +46,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def _flush(path: Path) -> None:
+    """Until the disk has the file; on macOS fsync alone stops at the disk's own cache."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+        if sys.platform == "darwin":
+            with suppress(OSError):  # file systems on a network do not know it
+                fcntl.fcntl(handle, fcntl.F_FULLFSYNC)
     finally:
         os.close(handle)
 

@@ -31,8 +31,19 @@ def literal(text: str) -> Any:
             warnings.simplefilter("ignore")  # Python warns of odd code, but this is none
             value = ast.literal_eval(stripped)
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
-        return text
-    return value if not_plain(value) is None else text
+        value = _flow(stripped)
+    return text if value is None or not_plain(value) is not None else value
+
+
+def _flow(text: str) -> list | dict | None:
+    """YAML's `[Hit, NDCG]` or `{k: v}`, in which words need no quotes; None for anything else."""
+    if text[:1] + text[-1:] not in ("[]", "{}"):
+        return None
+    try:
+        value = yaml.load(text, Loader=Loader)
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError, AttributeError):
+        return None
+    return value if isinstance(value, list | dict) else None
 
 
 def not_plain(value: Any) -> str | None:

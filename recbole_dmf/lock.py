@@ -1,11 +1,15 @@
 """A lock that the operating system gives back when its holder ends, however it ends."""
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from recbole_dmf.errors import UserError
+from recbole_dmf.system import check_system
+
+check_system()  # a message in place of "No module named 'fcntl'"
+
+import fcntl  # noqa: E402
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 import hashlib
 import platform
-import resource
 import subprocess
+import sys
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -72,4 +72,7 @@ def file_hashes(folder: str | Path, name: str) -> dict[str, str]:
 
 def peak_memory_mb() -> float:
     """Peak resident memory of this process in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    import resource  # which Windows lacks, and `versions` is for any system
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)  # bytes on macOS, else KiB

@@ -1,7 +1,7 @@
 """Data set -> split, candidates, sampler, training matrix."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from recbole_dmf.data.fingerprint import fingerprint
 from recbole_dmf.data.history import N_EARLIER
-from recbole_dmf.data.interactions import interaction_matrix
+from recbole_dmf.data.interactions import interaction_matrix, train_matrix
 from recbole_dmf.data.negatives import NegativeSampler
 from recbole_dmf.errors import UserError
 from recbole_dmf.evaluation.candidates import Candidates, candidates_from, draw_candidates
-from recbole_dmf.evaluation.evaluate import Phase
+from recbole_dmf.evaluation.evaluate import Counts, Phase, per_user, summarise
 from recbole_dmf.evaluation.metrics import N_CANDIDATES
+from recbole_dmf.host.lookup import train_loader
 from recbole_dmf.options import Config
 
 PHASES = ("valid", "test")
@@ -31,8 +32,10 @@ class Prepared:
         train: RecBole's Dataset of the training interactions.
         sampler: of training negatives.
         phases: {"valid": Phase, "test": Phase}.
-        counts: users, items and interactions of each part.
+        counts: users, items, training interactions, and users that are ranked in each phase.
         sha256: of the ids, the interactions and their split; see `fingerprint`.
+        user_ids, item_ids: the ids in the files, by their numbers.
+        counted: where the targets of each phase stood when it was last measured.
     """
 
     train: Any
@@ -40,6 +43,37 @@ class Prepared:
     phases: dict[str, Phase]
     counts: dict[str, int]
     sha256: str
+    user_ids: NDArray
+    item_ids: NDArray
+    counted: dict[str, Counts] = field(default_factory=dict)
+
+    @property
+    def candidates_sha256(self) -> dict[str, str]:
+        """The hash of each phase's candidates."""
+        return {name: phase.candidates.sha256 for name, phase in self.phases.items()}
+
+    def train_loader(self, config: Config):
+        """RecBole's loader of the training interactions, over our sampler."""
+        return train_loader(config, self.train, self.sampler)
+
+    def measure(self, trainer: Any, phase: str) -> dict[str, dict[str, float]]:
+        """{reading: {metric: value}} of a phase, with the model as it is now."""
+        self.counted[phase] = trainer.count(self.phases[phase])
+        return summarise(self.counted[phase], trainer.config["metrics"], trainer.config["topk"])
+
+    def per_user(self, config: Config, phase: str) -> dict[str, Any]:
+        """The columns of per_user.csv, a row per ranked user, from the phase's last measuring."""
+        candidates, counts = self.phases[phase].candidates, self.counted[phase]
+        columns: dict[str, Any] = {
+            "user_id": self.user_ids[candidates.user],
+            "item_id": self.item_ids[candidates.target],
+            **vars(counts),
+        }
+        for metric in config["metrics"]:
+            for k in config["topk"]:
+                for reading, values in per_user(counts, metric.lower(), k).items():
+                    columns[f"{metric.lower()}@{k}_{reading}"] = [repr(float(v)) for v in values]
+        return columns
 
 
 def prepare(config: Config, dataset) -> Prepared:
@@ -60,8 +94,10 @@ def prepare(config: Config, dataset) -> Prepared:
     shape = (dataset.user_num, dataset.item_num)
     seen = _seen(pairs, shape)
     _report_split(dataset)
+    train = train_matrix(parts["train"])
+    warm = train.getnnz(axis=0) > 0
     phases = {
-        name: _phase(config, dataset, name, pairs[name], parts[name].inter_feat, seen)
+        name: _phase(config, dataset, name, pairs[name], parts[name].inter_feat, seen, warm)
         for name in PHASES
     }
     if not len(phases["test"].n_unseen):
@@ -75,8 +111,8 @@ def prepare(config: Config, dataset) -> Prepared:
         if name in feat:
             columns.append(feat[name].numpy())
     ids = [dataset.field2id_token[field] for field in (dataset.uid_field, dataset.iid_field)]
-    sampler = _sampler(config, interaction_matrix(*pairs["train"], None, shape))
-    return Prepared(parts["train"], sampler, phases, counts, fingerprint(ids, columns))
+    sha256 = fingerprint(ids, columns)
+    return Prepared(parts["train"], _sampler(config, train), phases, counts, sha256, *ids)
 
 
 def _seen(pairs: dict[str, Pairs], shape: tuple[int, int]) -> sp.csr_matrix:
@@ -98,7 +134,15 @@ def _sampler(config: Config, train: sp.csr_matrix) -> NegativeSampler | None:
     return NegativeSampler(train, config["seed"], args["distribution"], float(args["alpha"]))
 
 
-def _phase(config: Config, dataset, name: str, pairs: Pairs, feat, seen: sp.csr_matrix) -> Phase:
+def _phase(
+    config: Config,
+    dataset,
+    name: str,
+    pairs: Pairs,
+    feat,
+    seen: sp.csr_matrix,
+    warm: NDArray[np.bool_],
+) -> Phase:
     """What is ranked in a phase: each user's target and its candidates."""
     user, target = pairs
     n_candidates = number_of_candidates(config)
@@ -117,7 +161,7 @@ def _phase(config: Config, dataset, name: str, pairs: Pairs, feat, seen: sp.csr_
     if N_EARLIER in feat:
         n_earlier = np.zeros(dataset.user_num, np.int64)
         n_earlier[user] = feat[N_EARLIER].numpy()
-    phase = Phase(candidates, seen, config["device"], n_earlier)
+    phase = Phase(candidates, seen, config["device"], n_earlier, warm)
     few = int((phase.n_unseen < n_candidates).sum()) if ready is None else 0
     _report_candidates(name, candidates, int((~keep).sum()), few, n_candidates)
     return phase

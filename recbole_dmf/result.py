@@ -7,12 +7,10 @@ from typing import Any
 import torch
 from tabulate import tabulate
 
-from recbole_dmf.evaluation.evaluate import Counts, Phase, per_user
-from recbole_dmf.evaluation.metrics import READINGS
 from recbole_dmf.host.properties import model_settings
 from recbole_dmf.manifest import commit, device_name, file_hashes, peak_memory_mb, versions
+from recbole_dmf.models.fitted import n_stored
 from recbole_dmf.options import Config
-from recbole_dmf.prepare import Prepared
 from recbole_dmf.training import parallel
 
 FORMAT = 1
@@ -30,14 +28,15 @@ def environment(config: Config) -> dict[str, Any]:
 def make_result(
     config: Config,
     label: str,
-    prepared: Prepared,
-    trainer,
+    prepared: Any,
+    trainer: Any,
     metrics: dict[str, Any],
 ) -> dict[str, Any]:
     """All that result.json says.
 
     Args:
         label: the run's name in tables.
+        prepared: `prepare.Prepared`, or of RecBole's own evaluation.
         trainer: whose `fit` has ended.
         metrics: {phase: {reading: {metric: value}}}.
     """
@@ -56,10 +55,10 @@ def make_result(
         "valid_metric": config["valid_metric"].lower(),
         "valid_reading": config["valid_reading"],
         "counts": prepared.counts,
-        "candidates_sha256": {n: p.candidates.sha256 for n, p in prepared.phases.items()},
+        "candidates_sha256": prepared.candidates_sha256,
         "data_sha256": prepared.sha256,
         "split_seed": config["split_seed"],
-        "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "parameters": n_stored(model),
         "seconds": {
             "train": trainer.seconds["train"] + trainer.built_seconds,
             "score": trainer.seconds["score"],
@@ -77,46 +76,49 @@ def make_result(
     }
 
 
-def per_user_columns(config: Config, dataset, phase: Phase, counts: Counts) -> dict[str, Any]:
-    """The columns of per_user.csv, a row per ranked user."""
-    columns: dict[str, Any] = {
-        "user_id": dataset.id2token(dataset.uid_field, phase.candidates.user),
-        "item_id": dataset.id2token(dataset.iid_field, phase.candidates.target),
-        **vars(counts),
-    }
-    for metric in config["metrics"]:
-        for k in config["topk"]:
-            for reading, values in per_user(counts, metric.lower(), k).items():
-                columns[f"{metric.lower()}@{k}_{reading}"] = [repr(float(v)) for v in values]
-    return columns
+NOTES = {
+    "sampled": "candidates drawn once, the paper's reading, or those that came with the data",
+    "expected": "its exact mean over all draws of as many",
+    "full": "all unseen items ranked",
+    "warm": "as expected, among items with a training interaction; users of other targets left out",
+    "labeled": "the pairs and labels in the data",
+}
 
 
 def result_table(result: dict[str, Any]) -> str:
-    """The final table: HR@K and NDCG@K of all phases in the three readings."""
-    names = list(result["metrics"]["valid"]["sampled"])
+    """The final table: the metrics of all phases in their readings."""
+    metrics = result["metrics"]
+    names = list(next(iter(metrics["valid"].values())))
     shown = [name.replace("hit@", "HR@").replace("ndcg@", "NDCG@") for name in names]
     rows = [
-        [phase, reading, *(result["metrics"][phase][reading][name] for name in names)]
-        for phase in result["metrics"]
-        for reading in READINGS
+        [phase, reading, *(values[name] for name in names)]
+        for phase, readings in metrics.items()
+        for reading, values in readings.items()
     ]
     table = tabulate(rows, ["", "reading", *shown], floatfmt=".4f", tablefmt="simple")
+    best = result["best_epoch"]
+    epochs = "" if best is None else f", best epoch {best} of {result['epochs_run']}"
+    notes = NOTES if result["candidates_sha256"] else {}
+    used = [f"{name}: {note}" for name, note in notes.items() if name in metrics["valid"]]
     return (
-        f"\n{result['label']} on {result['dataset']}, best epoch {result['best_epoch']} of "
-        f"{result['epochs_run']}\n{table}\n"
-        "sampled: candidates drawn once, the paper's reading, or those that came with the data;\n"
-        "expected: its exact mean over all draws of as many;\nfull: all unseen items ranked."
-    )
+        f"\n{result['label']} on {result['dataset']}{epochs}\n{table}\n" + ";\n".join(used)
+    ).rstrip()
 
 
 def outcome(config: Config, folder: str, result: dict[str, Any]) -> dict[str, Any]:
     """What `run_recbole` returns: RecBole's keys, the folder, and all of result.json."""
     metrics = result["metrics"]
+    valid = chosen_reading(metrics["valid"], config["valid_reading"])
     return {
-        "best_valid_score": metrics["valid"][config["valid_reading"]][result["valid_metric"]],
+        "best_valid_score": valid[result["valid_metric"]],
         "valid_score_bigger": config["valid_metric_bigger"],
-        "best_valid_result": metrics["valid"]["sampled"],
-        "test_result": metrics["test"]["sampled"] if "test" in metrics else None,
+        "best_valid_result": chosen_reading(metrics["valid"], "sampled"),
+        "test_result": chosen_reading(metrics["test"], "sampled") if "test" in metrics else None,
         "folder": folder,
         "result": result,
     }
+
+
+def chosen_reading(readings: dict[str, dict[str, float]], wanted: str) -> dict[str, float]:
+    """The metrics in a reading; RecBole's own evaluation has one reading alone."""
+    return readings.get(wanted) or next(iter(readings.values()))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_dmf.config import build_config, changes, replayable_settings, uses_our_split
+from recbole_dmf.data.interactions import max_rating, train_matrix
 from recbole_dmf.errors import (
     BAD_INPUT,
     DISK_FULL,
@@ -24,22 +25,19 @@ from recbole_dmf.errors import (
     is_out_of_memory,
     write_error,
 )
-from recbole_dmf.evaluation.evaluate import summarise
 from recbole_dmf.files import make_folder, remove_temporary_files
 from recbole_dmf.host.config import set_seeds
 from recbole_dmf.host.lookup import (
     find_model,
     find_trainer,
     load_dataset,
-    rated_matrix,
-    train_loader,
 )
-from recbole_dmf.host.recbole_evaluation import run_with_recbole_evaluation
+from recbole_dmf.host.recbole_evaluation import prepare_with_recbole
 from recbole_dmf.lock import is_held, locked
 from recbole_dmf.manifest import versions
 from recbole_dmf.options import Config
-from recbole_dmf.prepare import PHASES, Prepared, prepare
-from recbole_dmf.result import environment, make_result, outcome, per_user_columns, result_table
+from recbole_dmf.prepare import PHASES, prepare
+from recbole_dmf.result import environment, make_result, outcome, result_table
 from recbole_dmf.run_folder import (
     CONFIG,
     PER_USER,
@@ -56,7 +54,7 @@ from recbole_dmf.run_folder import (
 )
 from recbole_dmf.run_log import run_log
 from recbole_dmf.training import parallel
-from recbole_dmf.training.trainer import DMFTrainer, RunTrainer, shows_progress, trainer_class
+from recbole_dmf.training.trainer import RunTrainer, shows_progress, trainer_class
 
 # Exit codes after which nothing but the outer circumstances has to change.
 _CAN_GO_ON = (DISK_FULL, NOT_WRITABLE, OUT_OF_MEMORY, INTERRUPTED, TERMINATED)
@@ -189,40 +187,34 @@ def _run(config: Config, folder: Path, label: str, phases: tuple[str, ...]) -> d
         return finished
     set_seeds(config)
     dataset = load_dataset(config)
-    if not uses_our_split(config):
-        return run_with_recbole_evaluation(config, dataset, folder)
-    prepared = prepare(config, dataset)
-    prepared.phases = {name: prepared.phases[name] for name in phases}
+    prepared = (prepare if uses_our_split(config) else prepare_with_recbole)(config, dataset)
     _report(config, prepared)
-    trainer = _trainer(config, prepared)
+    trainer = _trainer(config, prepared.train)
     about = {
         "model": config["model"],
         "dataset": config["dataset"],
-        "settings": {**settings, "max_rating": config["max_rating"]},
+        "settings": {**settings, "max_rating": max_rating(prepared.train)},
         "users": dataset.field2id_token[dataset.uid_field].tolist(),
         "items": dataset.field2id_token[dataset.iid_field].tolist(),
-        "train": rated_matrix(config, prepared.train),
+        "train": train_matrix(prepared.train),
         "data_sha256": prepared.sha256,
     }
-    trainer.attach(
-        folder, prepared.phases["valid"], about, {**environment(config), **versions()}, start
-    )
+    trainer.attach(folder, prepared, about, {**environment(config), **versions()}, start)
     trainer.resume()
-    loader = train_loader(config, prepared.train, prepared.sampler)
     try:
         with _explained(trainer):
+            loader = prepared.train_loader(config)
             trainer.fit(loader, True, verbose=False, show_progress=shows_progress(config))
             trainer.load_best()
             score_start = time.perf_counter()
-            counts = {name: trainer.count(phase) for name, phase in prepared.phases.items()}
+            metrics = {phase: prepared.measure(trainer, phase) for phase in phases}
             trainer.seconds["score"] += time.perf_counter() - score_start
     finally:
         trainer.close()
-    metrics = {n: summarise(k, config["metrics"], config["topk"]) for n, k in counts.items()}
     result = make_result(config, label, prepared, trainer, metrics)
     if parallel.rank() == 0:
-        if "test" in phases:
-            columns = per_user_columns(config, dataset, prepared.phases["test"], counts["test"])
+        columns = prepared.per_user(config, "test") if "test" in phases else None
+        if columns:
             write_rows(folder / PER_USER, columns)
         write_result(folder, result)
     logging.getLogger().info(result_table(result) + f"\nresults in {folder}")
@@ -258,28 +250,30 @@ def _finished_before(
     return outcome(config, str(folder), result)
 
 
-def _report(config: Config, prepared: Prepared) -> None:
+def _report(config: Config, prepared: Any) -> None:
     n = prepared.counts
-    hashes = {name: phase.candidates.sha256 for name, phase in prepared.phases.items()}
-    logging.getLogger().info(
+    text = (
         f"{config['model']} on {config['dataset']}: {n['users']} users, {n['items']} items, "
-        f"{n['train']} training interactions; {n['test']} users evaluated\n"
-        f"candidates sha256: {', '.join(f'{name} {h[:16]}...' for name, h in hashes.items())}"
+        f"{n['train']} training interactions"
     )
+    if prepared.candidates_sha256:
+        hashes = (f"{name} {h[:16]}..." for name, h in prepared.candidates_sha256.items())
+        text += f"; {n['test']} users evaluated\ncandidates sha256: {', '.join(hashes)}"
+    logging.getLogger().info(text)
 
 
-def _trainer(config: Config, prepared: Prepared) -> RunTrainer:
+def _trainer(config: Config, train: Any) -> RunTrainer:
     """The model and its trainer; the seconds of building count as training.
 
     Some of RecBole's models, SLIM for one, are trained while they are built.
     """
     set_seeds(config)
     start = time.perf_counter()
-    model = find_model(config["model"])(config, prepared.train).to(config["device"])
+    model = find_model(config["model"])(config, train).to(config["device"])
     built = time.perf_counter() - start
     trainer: RunTrainer = trainer_class(find_trainer(config))(config, model)
     trainer.built_seconds = built
-    if parallel.world_size() > 1 and not isinstance(trainer, DMFTrainer):
+    if parallel.world_size() > 1 and not trainer.data_parallel:
         raise UserError(f"{config['model']} trains in one process; leave --nproc out.")
     return trainer
 

@@ -101,7 +101,7 @@ def our_trainer(config, prepared):
 
 
 def our_epoch(trainer) -> None:
-    from recbole_dmf.training.trainer import DMFTrainer
+    from recbole_dmf.training.algorithm1 import DMFTrainer
 
     DMFTrainer._train_epoch(trainer, None, 0)  # without the run's history
 
@@ -117,7 +117,7 @@ def measure_ours(args) -> None:
     from recbole_dmf.config import build_config
     from recbole_dmf.host import lookup
     from recbole_dmf.prepare import prepare
-    from recbole_dmf.training.trainer import threads_for
+    from recbole_dmf.training.algorithm1 import threads_for
 
     config = build_config("DMF", args.dataset, None, our_options(args, args.batch_size))
     prepared = prepare(config, lookup.load_dataset(config))
@@ -259,8 +259,8 @@ def measure_stages(args) -> None:
     import torch
 
     from recbole_dmf.config import build_config
-    from recbole_dmf.data.interactions import distinct
     from recbole_dmf.host import lookup
+    from recbole_dmf.models.batch_encoding import distinct
     from recbole_dmf.prepare import prepare
 
     torch.set_num_threads(1)
@@ -471,7 +471,7 @@ def plot_table(measured: dict, axes) -> None:
 def growth(args) -> dict:
     from tabulate import tabulate
 
-    from recbole_dmf.data.generate import generate, write_generated
+    from recbole_dmf.datasets.generate import generate, write_generated
 
     results = []
     for users, items, ratings in GROWTH:

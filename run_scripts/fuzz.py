@@ -32,15 +32,15 @@ import scipy.sparse as sp
 import torch
 import yaml
 
+from recbole_dmf.commands import convert
 from recbole_dmf.commands.arguments import parse_open
+from recbole_dmf.commands.model_arguments import take_settings
 from recbole_dmf.config import build_config
 from recbole_dmf.data.atomic import read_inter
-from recbole_dmf.data.check import check_folder, show
-from recbole_dmf.data.convert import main_convert
-from recbole_dmf.data.init_dataset import property_file
-from recbole_dmf.data.mend import fix_folder
+from recbole_dmf.datasets.check import check_folder, show
+from recbole_dmf.datasets.init_dataset import property_file
+from recbole_dmf.datasets.mend import fix_folder
 from recbole_dmf.errors import UserError
-from recbole_dmf.experiments.plan import take_settings
 from recbole_dmf.files import make_folder, write_text
 from recbole_dmf.host.properties import default_settings
 from recbole_dmf.literals import load_yaml
@@ -103,8 +103,8 @@ def atomic(rng: random.Random, folder: Path):
         other = (
             lambda: fix_folder(path.parent, folder / "mended"),
             lambda: property_file(path.parent),
-            lambda: main_convert(["table", str(path), str(folder / "out"), "--user=user_id:token"]),
-            lambda: main_convert(["movielens", str(path), str(folder / "out")]),
+            lambda: convert.main(["table", str(path), str(folder / "out"), "--user=user_id:token"]),
+            lambda: convert.main(["movielens", str(path), str(folder / "out")]),
         )
         with suppress(UserError, SystemExit):
             other[which]()

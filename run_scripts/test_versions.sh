@@ -13,7 +13,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$ROOT/run_scripts/setup.sh" ""  # only finds a Python
 TORCH=${TORCH:-$(sed -n 's/^torch==//p' "$ROOT/constraints.txt")}
 EXTRAS=report,tune,faiss,onnx,safetensors,parquet
-TESTS="test_plugin.py test_compat.py test_doctor.py data/test_atomic.py data/test_split.py
+TESTS="test_plugin.py host/test_compat.py commands/test_doctor.py data/test_atomic.py data/test_split.py
 evaluation/test_metrics.py models/test_dmf.py models/test_losses.py serving/test_export.py
 experiments/test_report.py"
 

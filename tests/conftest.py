@@ -9,6 +9,7 @@ import recbole
 import torch
 from hypothesis import settings
 
+pytest_plugins = ["finished_runs"]
 torch.set_num_threads(1)
 settings.register_profile("steady", deadline=None)  # a busy machine is no failure
 settings.load_profile("steady")

@@ -610,7 +610,7 @@ def test_hostile(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(here)
     words = make(here)
     before = files_in(tmp_path)
-    main = {"run_recbole": cli._run, "recbole-dmf": cli._dispatch}[program]
+    main = {"run_recbole": cli._run, "recbole-dmf": cli.dispatch}[program]
     try:
         code = cli.guarded(main, words)
     except SystemExit as error:  # argparse
@@ -656,6 +656,6 @@ def test_a_script_in_a_comparison_is_text_in_the_report(tiny, tmp_path, capsys):
     (run / "result.json").write_text(json.dumps(result))
     about = {"title": script, "dataset": "tiny", "models": [script], "seeds": [result["seed"]]}
     (folder / "comparison.json").write_text(json.dumps(about))
-    assert cli.guarded(cli._dispatch, ["report", str(folder)]) == 0
+    assert cli.guarded(cli.dispatch, ["report", str(folder)]) == 0
     assert script not in (folder / "report.html").read_text()
     assert "&lt;script&gt;alert(1)" in (folder / "report.html").read_text()

@@ -1,6 +1,8 @@
 import hashlib
+import resource
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 from recbole_dmf import manifest
 from recbole_dmf.run import run_recbole
@@ -53,6 +55,16 @@ def test_device_names(monkeypatch):
     assert manifest.device_name("cpu")
     monkeypatch.setattr(Path, "read_text", lambda *args, **kwargs: "nothing")
     assert manifest.device_name("cpu")
+
+
+def test_peak_memory_is_in_mib_everywhere(monkeypatch):
+    here = manifest.peak_memory_mb()
+    assert 20 < here < 100_000
+    peak = SimpleNamespace(ru_maxrss=3 << 20)
+    monkeypatch.setattr(resource, "getrusage", lambda who: peak)
+    assert manifest.peak_memory_mb() == 3 << 10
+    monkeypatch.setattr(manifest.sys, "platform", "darwin")
+    assert manifest.peak_memory_mb() == 3
 
 
 def test_a_result_says_what_it_depends_on(tiny, tmp_path):

@@ -25,7 +25,7 @@ pairs and users, an order of the file that gives the test away. No model is trai
 """
 
 
-def main_audit(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """The command; returns 0, whatever is found.
 
     Raises:

@@ -8,6 +8,7 @@ from torch import Tensor
 from recbole_dmf.data.interactions import Rows, row_starts
 
 N_EARLIER = "n_earlier"  # a column of the interactions, see `count_earlier`
+EXACT_TIME = "exact_time"  # another one: timestamps in float64, where RecBole's are in float32
 UNKNOWN = -1
 
 

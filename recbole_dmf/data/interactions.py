@@ -1,4 +1,6 @@
-"""The interaction matrix Y, sparse by user and by item, and its product with a first layer."""
+"""The training interactions as a sparse matrix, and its product with a tower's first layer."""
+
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -6,8 +8,9 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import _sparsetools
 
+from recbole_dmf.data.split import drop_duplicates
+
 MATRICES = ("rating", "binary")
-_PAIRS_PER_CHUNK = 8192  # their vectors stay in the cache between gathering and multiplying
 
 
 def interaction_matrix(
@@ -27,6 +30,48 @@ def interaction_matrix(
     matrix = sp.csr_matrix((value, (user, item)), shape=shape, dtype=np.float32)
     matrix.sort_indices()
     return matrix
+
+
+def train_matrix(dataset: Any) -> sp.csr_matrix:
+    """Ratings of a RecBole Dataset, ones where it has none, as CSR [n_users, n_items].
+
+    Built at the first call and kept at the data set, so that whoever asks gets the same matrix: do
+    not change it in place. Of a pair that occurs more than once the latest interaction stays.
+    """
+    feat = dataset.inter_feat
+    for_feat, matrix = vars(dataset).get("_train_matrix", (None, None))
+    if for_feat is feat:  # a copy of the data set may hold other interactions
+        return matrix
+    user, item = (feat[field].cpu().numpy() for field in (dataset.uid_field, dataset.iid_field))
+    rating, time = (
+        feat[field].cpu().numpy() if field in feat.columns else None
+        for field in (dataset.config["RATING_FIELD"], dataset.time_field)
+    )
+    shape = (dataset.user_num, dataset.item_num)
+    matrix = interaction_matrix(user, item, rating, shape)
+    if matrix.nnz < len(user):
+        kept = drop_duplicates(user, item, time)
+        rating = None if rating is None else rating[kept]
+        matrix = interaction_matrix(user[kept], item[kept], rating, shape)
+    dataset._train_matrix = (feat, matrix)
+    return matrix
+
+
+def max_rating(dataset: Any) -> float:
+    """max(R) of Eq. (12), the upper end of a RecBole Dataset's rating scale; 1 without ratings.
+
+    The data set's attribute `max_rating`, else the option, else the largest training rating.
+    """
+    if dataset.config["RATING_FIELD"] not in dataset.inter_feat.columns:
+        return 1.0
+    given = getattr(dataset, "max_rating", None) or dataset.config["max_rating"]
+    return float(given or train_matrix(dataset).data.max(initial=0.0) or 1.0)
+
+
+def with_ones(matrix: sp.csr_matrix) -> sp.csr_matrix:
+    """The same entries, each of them 1 (Eq. 1); the pattern is shared, not copied."""
+    ones = np.ones_like(matrix.data)
+    return sp.csr_matrix((ones, matrix.indices, matrix.indptr), matrix.shape, copy=False)
 
 
 class Rows:
@@ -152,69 +197,3 @@ class SparseInput:
 def sparse_product(rows: Rows, weight: torch.Tensor) -> torch.Tensor:
     """rows @ weight, [n, width], differentiable in `weight`, [n_columns, width]."""
     return _SparseMatmul.apply(weight, rows, rows.transposed())
-
-
-def distinct(ids: torch.Tensor, n_rows: int) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """Which of `n_rows` rows to encode for the entries `ids` of a batch, int64 [n].
-
-    Returns:
-        The rows, None for all, and for each entry its place among them, None where they are the
-        entries themselves.
-    """
-    if 8 * len(ids) < n_rows:  # repeats are rare, and finding them costs more
-        return ids, None
-    if len(ids) > 4 * n_rows:  # hardly a row is missing
-        return None, ids
-    found, place = torch.unique(ids, return_inverse=True)
-    # Above half of the rows, the ready-made matrix and its transpose are cheaper than a slice.
-    return (None, ids) if 2 * len(found) > n_rows else (found, place)
-
-
-class _PairProducts(torch.autograd.Function):
-    """`pair_products` whose gradients are sparse products, without a row per pair."""
-
-    @staticmethod
-    def forward(ctx, p, q, user, item):
-        ctx.save_for_backward(p, q, user, item)
-        items = item.view(-1, len(user))
-        products = p.new_empty(items.shape)
-        size = max(1, _PAIRS_PER_CHUNK // max(1, len(items)))
-        for start in range(0, len(user), size):
-            part = slice(start, start + size)
-            rows = p.index_select(0, user[part])
-            columns = q.index_select(0, items[:, part].reshape(-1))
-            products[:, part] = columns.view(-1, *rows.shape).mul_(rows).sum(dim=-1)
-        return products.view(-1)
-
-    @staticmethod
-    def backward(ctx, grad):
-        p, q, user, item = ctx.saved_tensors
-        n, k = len(user), len(item) // len(user)
-        row = torch.arange(n + 1, dtype=torch.int32, device=user.device)
-        weight = grad.view(k, n).T.reshape(-1)
-        pairs = Rows(row * k, item.int().view(k, n).T.reshape(-1), weight, len(q))
-        of_q = pairs.transposed().matmul(p.index_select(0, user))
-        users = Rows(row, user.int(), weight.new_ones(n), len(p))
-        return users.transposed().matmul(pairs.matmul(q)), of_q, None, None
-
-
-def pair_products(
-    p: torch.Tensor, q: torch.Tensor, user: torch.Tensor | None, item: torch.Tensor | None
-) -> torch.Tensor:
-    """Inner products of pairs of rows; pair j is row user[j % n] of p and row item[j] of q.
-
-    Args:
-        p, q: [n_p, factors], [n_q, factors].
-        user: int64 [n], None for all rows of p.
-        item: int64 [k * n], None for all rows of q.
-
-    Returns:
-        [k * n].
-    """
-    if user is None and item is None:
-        return (p * q.view(-1, *p.shape)).sum(dim=-1).view(-1)
-    user, item = (
-        torch.arange(len(rows), device=rows.device) if ids is None else ids
-        for rows, ids in ((p, user), (q, item))
-    )
-    return _PairProducts.apply(p, q, user, item)

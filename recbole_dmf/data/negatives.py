@@ -29,6 +29,8 @@ class NegativeSampler:
         UserError: a user has a training interaction with every item.
     """
 
+    _cumulative: Tensor
+
     def __init__(
         self,
         train: sp.csr_matrix,
@@ -60,6 +62,21 @@ class NegativeSampler:
             self._bitmap = torch.from_numpy(bits).to(self.device)
         else:
             self._keys = torch.from_numpy(np.sort(keys)).to(self.device)
+
+    def to(self, device: torch.device | str) -> "NegativeSampler":
+        """Move to `device`, in place; there the draws begin anew from the seed.
+
+        Returns:
+            itself.
+        """
+        if torch.device(device) != self.device:
+            self.device = torch.device(device)
+            seed = self.generator.initial_seed()
+            self.generator = torch.Generator(self.device).manual_seed(seed)
+            self._bitmap = None if self._bitmap is None else self._bitmap.to(self.device)
+            self._keys = self._keys.to(self.device)
+            self._cumulative = self._cumulative.to(self.device)
+        return self
 
     def set_distribution(self, distribution: str) -> None:
         """Change the distribution; RecBole calls this when evaluation samples differ."""

@@ -1,5 +1,6 @@
-"""The paper's leave-one-out split (Sec. 4.1), exact in 64-bit timestamps."""
+"""Leave-one-out splits, the paper's (Sec. 4.1) among them, exact in 64-bit timestamps."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ class Split:
     """Row numbers of the interactions of each part, ascending, and the users not evaluated.
 
     Attributes:
-        train, valid, test: int64 row numbers into the interactions given to `leave_one_out`.
+        train, valid, test: int64 row numbers into the interactions given.
         short_users: ids of users with fewer than three interactions; all theirs are in `train`.
         untimed_users: ids of users all of whose timestamps are 0, which means unknown; all their
             interactions are in `train`.
@@ -42,15 +43,53 @@ def drop_duplicates(user: NDArray, item: NDArray, timestamp: NDArray | None) -> 
     Returns:
         int64 row numbers in file order.
     """
-    rows = np.arange(len(user))
     pairs = np.asarray(user, np.int64) * (int(np.max(item, initial=0)) + 1) + item
-    pairs.sort()
-    if (pairs[1:] != pairs[:-1]).all():  # the usual case, at a fifth of the time
-        return rows
-    time = rows if timestamp is None else timestamp
-    order = np.lexsort((rows, time, item, user))
-    same_as_next = (np.diff(user[order]) == 0) & (np.diff(item[order]) == 0)
-    return np.sort(order[np.concatenate([~same_as_next, [True]])]) if len(order) else rows
+    ordered = np.sort(pairs)
+    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+    keep = np.ones(len(pairs), dtype=bool)
+    if len(repeated):  # sorting by time is dear, so only where it decides
+        rows = np.flatnonzero(np.isin(pairs, repeated))
+        time = rows if timestamp is None else np.asarray(timestamp)[rows]
+        order = rows[np.lexsort((rows, time, pairs[rows]))]
+        keep[order[:-1][pairs[order[:-1]] == pairs[order[1:]]]] = False
+    return np.flatnonzero(keep)
+
+
+def latest_first(user: NDArray, timestamp: NDArray | None) -> tuple[Indices, Indices]:
+    """The rows of each user one after the other, each user's latest row first.
+
+    Among equal timestamps (or without any) the row further down in the file is the later one.
+
+    Args:
+        user: int [n_rows].
+        timestamp: float64 [n_rows], or None.
+
+    Returns:
+        int64 row numbers [n_rows] by user, and where in them each user starts [n_users].
+    """
+    rows = np.arange(len(user))
+    keys = (-rows,) if timestamp is None else (-rows, -np.asarray(timestamp))
+    order = np.lexsort((*keys, user))
+    return order, np.flatnonzero(np.diff(user[order], prepend=-1) != 0)
+
+
+def latest_rows(user: NDArray, timestamp: NDArray | None) -> tuple[Indices, Indices]:
+    """Each user's latest row, and how many of the user's rows share its timestamp.
+
+    Args:
+        user: non-negative int [n_rows].
+        timestamp: float64 [n_rows], or None.
+
+    Returns:
+        int64 [n_users] twice, by ascending number of the user.
+    """
+    order, starts = latest_first(user, timestamp)
+    if timestamp is None:
+        return order[starts], np.ones(len(starts), dtype=np.int64)
+    time = np.asarray(timestamp)[order]
+    counts = np.diff(np.append(starts, len(order)))
+    level = time == np.repeat(time[starts], counts)
+    return order[starts], np.add.reduceat(level, starts, dtype=np.int64)
 
 
 def leave_one_out(user: NDArray, timestamp: NDArray | None, seed: int) -> Split:
@@ -65,12 +104,37 @@ def leave_one_out(user: NDArray, timestamp: NDArray | None, seed: int) -> Split:
         timestamp: float64 [n_rows], or None.
         seed: of the validation draw.
     """
+    generator = np.random.default_rng([seed, 0x5A11])
+    return _split(user, timestamp, lambda counts: 1 + generator.integers(0, counts - 1))
+
+
+def leave_two_out(user: NDArray, timestamp: NDArray | None) -> Split:
+    """Latest interaction of each user for test, the one before it for validation.
+
+    The parts hold what those of `leave_one_out` hold, and test is the same. A random validation
+    interaction has later ones in training, a test interaction has none: what is chosen by the
+    random one may use the future. Kang & McAuley, ICDM 2018, Sec. IV.
+
+    Args:
+        user, timestamp: as in `leave_one_out`.
+    """
+    return _split(user, timestamp, np.ones_like)
+
+
+def _split(
+    user: NDArray, timestamp: NDArray | None, valid_place: Callable[[Indices], Indices]
+) -> Split:
+    """The split whose validation is at a place among a user's interactions, the latest first.
+
+    Args:
+        user, timestamp: as in `leave_one_out`.
+        valid_place: maps the evaluated users' numbers of interactions, int64 [n], to places from
+            1 on; the test interaction is at place 0.
+    """
     n_rows = len(user)
     rows = np.arange(n_rows)
-    latest_first = (-rows,) if timestamp is None else (-rows, -np.asarray(timestamp))
-    order = np.lexsort((*latest_first, user))
+    order, starts = latest_first(user, timestamp)
     sorted_user = user[order]
-    starts = np.flatnonzero(np.concatenate([[True], np.diff(sorted_user) != 0])[:n_rows])
     counts = np.diff(np.append(starts, n_rows))
     long = counts >= MIN_INTERACTIONS
     timed = np.ones(len(starts), dtype=bool)
@@ -82,9 +146,7 @@ def leave_one_out(user: NDArray, timestamp: NDArray | None, seed: int) -> Split:
         tied = int((long & timed & (second == latest[starts])).sum())
     kept = long & timed
     test = order[starts[kept]]
-    generator = np.random.default_rng([seed, 0x5A11])
-    other = 1 + generator.integers(0, counts[kept] - 1)  # the test row is at offset 0
-    valid = order[starts[kept] + other]
+    valid = order[starts[kept] + valid_place(counts[kept])]
     in_train = np.ones(n_rows, dtype=bool)
     in_train[test] = in_train[valid] = False
     return Split(

@@ -1,14 +1,11 @@
 """What an experiment compares: columns, tuned settings and the paper's figures, from its file."""
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from recbole_dmf.errors import UserError
 from recbole_dmf.host.properties import property_names, read_preset, shipped_properties
-from recbole_dmf.literals import literal
-from recbole_dmf.options import clip, nearest
+from recbole_dmf.options import nearest
 
 TUNED = "table2"  # the file whose `settings` hold for every command
 
@@ -89,48 +86,3 @@ def find_column(name: str, experiment: Experiment) -> Column:
     if name in property_names("preset"):
         return Column(name, read_preset(name)["model"], {"preset": name})
     return Column(name, name, {})
-
-
-def take_settings(argv: Sequence[str]) -> tuple[list[str], dict[str, dict[str, Any]]]:
-    """Split `--set Label.option=value ...` from the other words.
-
-    Returns:
-        The other words, and the options by label.
-
-    Raises:
-        UserError: a value of --set has another form, or is given twice.
-    """
-    rest: list[str] = []
-    chosen: dict[str, dict[str, Any]] = {}
-    taking = False
-    for word in argv:
-        if word.startswith("--"):
-            taking = word == "--set" or word.startswith("--set=")
-            word = word.removeprefix("--set=")
-            if word == "--set":
-                continue
-        if not taking:
-            rest.append(word)
-            continue
-        found = re.fullmatch(r"([^=]+)\.([A-Za-z_]\w*)=(.*)", word, re.DOTALL)
-        if found is None:
-            raise UserError(f"--set {clip(word)}: write it as --set Model.option=value.")
-        label, option, value = found.groups()
-        if option in chosen.setdefault(label, {}):
-            raise UserError(f"--set {label}.{option} is given twice.")
-        chosen[label][option] = literal(value)
-    if taking and not chosen:
-        raise UserError("--set has no value; write --set Model.option=value.")
-    return rest, chosen
-
-
-def whole_numbers(text: str, option: str) -> list[int]:
-    """'1,2,3' as distinct whole numbers.
-
-    Raises:
-        UserError: anything else.
-    """
-    words = [word.strip() for word in text.split(",")]
-    if not all(re.fullmatch("[0-9]{1,9}", word) for word in words) or len(set(words)) < len(words):
-        raise UserError(f"--{option}={text}: write different whole numbers as --{option}=1,2,3.")
-    return [int(word) for word in words]

@@ -4,18 +4,15 @@ Everything is read and rendered in memory first, so a damaged file leaves the fo
 The same folder gives the same bytes.
 """
 
-import argparse
-import sys
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from recbole_dmf.experiments import plots
-from recbole_dmf.experiments.page import page
-from recbole_dmf.experiments.runs import load
-from recbole_dmf.experiments.tables import curves, summarise, tidy
-from recbole_dmf.experiments.text import console, latex, markdown
+from recbole_dmf.experiments.render_html import render_html
+from recbole_dmf.experiments.render_text import render_console, render_latex, render_markdown
+from recbole_dmf.experiments.result_tables import model_curves, results_csv, tables_and_notes
+from recbole_dmf.experiments.runs import read_comparison
 from recbole_dmf.files import atomic_path
 
 
@@ -52,17 +49,17 @@ def write_report(folder: Path, expected: dict | None = None) -> Report:
         UserError: a file is missing, damaged or of another data set; nothing is written then.
     """
     folder = Path(folder)
-    comparison = load(folder, expected)
-    tables, notes = summarise(comparison)
+    comparison = read_comparison(folder, expected)
+    tables, notes = tables_and_notes(comparison)
     if plots.available():
-        drawn = plots.draw_all([curves(k, r) for k, r in comparison.runs.items() if r])
+        drawn = plots.draw_all([model_curves(k, r) for k, r in comparison.runs.items() if r])
     else:
         drawn = []
     contents = {
-        "results.csv": tidy(comparison),
-        "summary.md": markdown(comparison, tables, notes),
-        "summary.tex": latex(comparison, tables, notes),
-        "report.html": page(comparison, tables, notes, drawn),
+        "results.csv": results_csv(comparison),
+        "summary.md": render_markdown(comparison, tables, notes),
+        "summary.tex": render_latex(comparison, tables, notes),
+        "report.html": render_html(comparison, tables, notes, drawn),
     }
     files = {name: text.encode(errors="replace") for name, text in contents.items()}
     files |= {f"{plot.name}.png": plot.png for plot in drawn}
@@ -70,24 +67,4 @@ def write_report(folder: Path, expected: dict | None = None) -> Report:
         for name, content in files.items():
             stack.enter_context(atomic_path(folder / name)).write_bytes(content)
     written = tuple(folder / name for name in files)
-    return Report(console(comparison, tables, notes), written, tuple(comparison.warnings))
-
-
-def main_report(argv: Sequence[str] | None = None) -> int:
-    """`recbole-dmf report FOLDER`: print the tables, name the files; the exit code.
-
-    Raises:
-        UserError: as `write_report`; the command line turns it into a message.
-    """
-    parser = argparse.ArgumentParser(
-        prog="recbole-dmf report",
-        description="Redraw the tables, the plots and the page of a comparison, without training.",
-    )
-    parser.add_argument("folder", type=Path, help="a comparison's folder (has comparison.json)")
-    report = write_report(parser.parse_args(argv).folder)
-    lines = [report.text, "", "Written:", *(f"  {path}" for path in report.files)]
-    if not plots.available():
-        lines.append(f"No plots: matplotlib is not installed. Install it with: {plots.INSTALL}")
-    encoding = sys.stdout.encoding or "utf-8"
-    print("\n".join(lines).encode(encoding, "replace").decode(encoding))
-    return 0
+    return Report(render_console(comparison, tables, notes), written, tuple(comparison.warnings))

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from recbole_dmf.errors import UserError
-from recbole_dmf.evaluation.metrics import READINGS, expected_gain, gains, tied_gain
+from recbole_dmf.evaluation.metrics import READINGS
 from recbole_dmf.evaluation.significance import mean_over_seeds
-from recbole_dmf.experiments.checks import (
+from recbole_dmf.experiments.checked_files import (
     field,
     is_number,
     mapping,
@@ -20,13 +19,17 @@ from recbole_dmf.experiments.checks import (
     read_csv,
     read_json,
 )
+from recbole_dmf.experiments.run_metrics import (
+    COUNTS,
+    DEFAULT,
+    DRAWN,
+    Values,
+    is_metric,
+    values_per_user,
+)
 
-MAX_K = 10
-SHOWN = ("hit@10", "ndcg@10")
-_COUNTS = ("n_unseen", "sampled_above", "sampled_tied", "full_above", "full_tied")
-_DRAWN = "n_candidates"
+_WITHOUT_EPOCHS = ("ItemPop", "ItemKNN", "EASE")
 _ROUNDING = 1e-4  # result.json may hold figures rounded to four places
-_LARGEST_COUNT = 10**8  # more items than any catalogue; guards memory against damaged files
 _FAILURE_KEYS = (("model", str), ("seed", int))
 
 
@@ -40,7 +43,7 @@ class Run:
     result: dict[str, Any]
     users: pd.Index
     items: pd.Series  # str [n_users], the target of each user
-    values: dict[tuple[str, str], NDArray[np.float64]]  # (metric@k, reading) -> [n_users]
+    values: Values
     history: pd.DataFrame
 
     def metric(self, name: str, reading: str = "expected") -> float:
@@ -54,11 +57,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Compared:
-    """What a comparison's folder holds.
+    """All runs of a comparison and what is known of those that are missing.
 
     Attributes:
         runs: by label, in the order of the tables; a label that has no run keeps an empty list.
         states: by label, how many seeds are finished.
+        metrics: that the tables show, such as "hit@10", the most important first.
         expected: the paper's figures by label.
         failures: a line for each run that is not there.
         warnings: what makes the figures doubtful.
@@ -68,12 +72,13 @@ class Compared:
     dataset: str
     runs: dict[str, list[Run]]
     states: dict[str, str]
+    metrics: tuple[str, ...]
     expected: dict[str, dict[str, Any]]
     failures: list[str]
     warnings: list[str]
 
 
-def load(folder: Path, expected: dict | None) -> Compared:
+def read_comparison(folder: Path, expected: dict | None) -> Compared:
     """Read and check a comparison's folder; arguments and errors as of `write_report`."""
     path = folder / "comparison.json"
     if not folder.is_dir():
@@ -88,10 +93,13 @@ def load(folder: Path, expected: dict | None) -> Compared:
     if not seeds or not all(isinstance(x, int) for x in seeds):
         raise UserError(f"{path}: field 'seeds' must list whole numbers; put it right.")
     seeds = list(dict.fromkeys(seeds))
+    metrics = tuple(field(about, "metrics", list, path, default=list(DEFAULT)))
+    if not metrics or not all(isinstance(x, str) and is_metric(x) for x in metrics):
+        raise UserError(f"{path}: field 'metrics' must list names such as 'hit@10'; put it right.")
     once = field(about, "deterministic", list, path, default=[])
     wanted = {label: seeds[:1] if label in once else seeds for label in labels}
     warnings: list[str] = []
-    runs = _load_runs(folder, dataset, wanted, warnings)
+    runs = _load_runs(folder, dataset, wanted, metrics, warnings)
     reasons: dict[tuple[str, int], str] = {}
     for failure in field(about, "failures", list, path, default=[]):
         label, seed = (field(failure, key, kind, path) for key, kind in _FAILURE_KEYS)
@@ -110,12 +118,23 @@ def load(folder: Path, expected: dict | None) -> Compared:
         else (field(about, "expected", dict, path, default={}), str(path))
     )
     return Compared(
-        title, dataset, runs, states, _paper_figures(figures, source), failures, warnings
+        title,
+        dataset,
+        runs,
+        states,
+        metrics,
+        _paper_figures(figures, source),
+        failures,
+        warnings,
     )
 
 
 def _load_runs(
-    folder: Path, dataset: str, wanted: Mapping[str, list[int]], warnings: list[str]
+    folder: Path,
+    dataset: str,
+    wanted: Mapping[str, list[int]],
+    metrics: Sequence[str],
+    warnings: list[str],
 ) -> dict[str, list[Run]]:
     found: dict[tuple[str, int], Path] = {}
     for path in sorted((folder / "runs").glob("*/result.json")):
@@ -150,15 +169,39 @@ def _load_runs(
             "comparison.json; finish the comparison with `recbole-dmf compare`."
         )
     return {
-        label: [_load_run(found[label, s], label, s) for s in seeds if (label, s) in found]
+        label: [_load_run(found[label, s], label, s, metrics) for s in seeds if (label, s) in found]
         for label, seeds in wanted.items()
     }
 
 
-def _load_run(path: Path, label: str, seed: int) -> Run:
+def _load_run(path: Path, label: str, seed: int, metrics: Sequence[str]) -> Run:
     result = read_json(path, "delete its folder and run this model again")
-    metrics = field(result, "metrics", dict, path)
-    for phase, readings in metrics.items():
+    _check_result(path, result)
+    users_file = path.parent / "per_user.csv"
+    rows = read_csv(users_file, ("user_id", "item_id"), (*COUNTS, DRAWN))
+    if rows.empty:
+        raise UserError(f"{users_file}: no user in it; run the model again.")
+    values = values_per_user(rows, users_file, metrics)
+    users = pd.Index(rows["user_id"])
+    targets = rows["item_id"].set_axis(users)
+    history = _load_history(path, result)
+    run = Run(path.parent, label, seed, result, users, targets, values, history)
+    for reading in READINGS:
+        stored = result["metrics"].get("test", {}).get(reading, {})
+        for metric, value in stored.items():
+            computed = run.values.get((metric, reading))
+            if computed is not None and abs(value - computed.mean()) > _ROUNDING:
+                raise UserError(
+                    f"{users_file}: its users give {reading} {metric} {computed.mean():.4f}, "
+                    f"result.json says {value:.4f}; the two files are not of the same run, or rows "
+                    "are lost. Run the model again."
+                )
+    return run
+
+
+def _check_result(path: Path, result: dict[str, Any]) -> None:
+    """Raise for fields that are missing, of another type or not finite."""
+    for phase, readings in field(result, "metrics", dict, path).items():
         for reading, values in mapping(readings, f"metrics.{phase}", path).items():
             for metric, value in mapping(values, f"metrics.{phase}.{reading}", path).items():
                 if not is_number(value):
@@ -176,78 +219,38 @@ def _load_run(path: Path, label: str, seed: int) -> Run:
                 f"{path}: field '{key}' is {value!r}, not a finite number; delete this run's "
                 "folder and run the model again."
             )
-    rows = read_csv(path.parent / "per_user.csv", ("user_id", "item_id"), (*_COUNTS, _DRAWN))
-    if rows.empty:
-        raise UserError(f"{path.parent / 'per_user.csv'}: no user in it; run the model again.")
-    values = _values(rows, path.parent / "per_user.csv")
-    users = pd.Index(rows["user_id"])
-    run = Run(
-        path.parent,
-        label,
-        seed,
-        result,
-        users,
-        rows["item_id"].set_axis(users),
-        values,
-        _load_history(path, result),
-    )
-    for reading in READINGS:
-        for metric in SHOWN:
-            stored = metrics.get("test", {}).get(reading, {}).get(metric)
-            if stored is not None and abs(stored - run.metric(metric, reading)) > _ROUNDING:
-                raise UserError(
-                    f"{path.parent / 'per_user.csv'}: its users give {reading} {metric} "
-                    f"{run.metric(metric, reading):.4f}, result.json says {stored:.4f}; the two "
-                    "files are not of the same run, or rows are lost. Run the model again."
-                )
-    return run
 
 
 def _load_history(path: Path, result: dict[str, Any]) -> pd.DataFrame:
     history = path.parent / "history.csv"
     # results without `epochs_evaluated` are older: their `epochs_run` counted evaluations
     evaluated = result.get("epochs_evaluated", result.get("epochs_run"))
-    if not history.exists() and not evaluated:
+    if best_epoch(result) is None or (not history.exists() and not evaluated):
         return pd.DataFrame({"epoch": [], "value": []}, dtype=float)
     rows = read_csv(history, (), ("epoch", "valid_ndcg@10_expected"))
     return rows.rename(columns={"valid_ndcg@10_expected": "value"})[["epoch", "value"]]
 
 
-def _values(rows: pd.DataFrame, path: Path) -> dict[tuple[str, str], NDArray[np.float64]]:
-    numbers = rows[[*_COUNTS, _DRAWN]].to_numpy(np.float64)
-    impossible = (numbers < 0) | (numbers > _LARGEST_COUNT) | (numbers % 1 != 0)
-    too_many = rows["full_above"] + rows["full_tied"] > rows["n_unseen"]
-    wrong = np.flatnonzero(impossible.any(axis=1) | too_many)
-    if len(wrong):
-        raise UserError(
-            f"{path}, line {wrong[0] + 2}: counts must be whole numbers, 0 or more, and full_above "
-            "+ full_tied at most n_unseen; the file is damaged, run the model again."
-        )
-    counts = {name: rows[name].to_numpy(np.int64) for name in _COUNTS}
-    unseen, above, tied = (counts[n] for n in ("n_unseen", "full_above", "full_tied"))
-    drawn = rows[_DRAWN].to_numpy(np.int64)
-    sampled = counts["sampled_above"], counts["sampled_tied"]
-    at = {
-        "sampled": lambda gain: tied_gain(gain, *sampled),
-        "expected": lambda gain: expected_gain(gain, unseen, above, tied, drawn),
-        "full": lambda gain: tied_gain(gain, above, tied),
-    }
-    discount = gains("ndcg", MAX_K)
-    values = {}
-    for reading in READINGS:
-        hits = np.array([at[reading](gains("hit", k)) for k in range(1, MAX_K + 1)])
-        # HR@k - HR@(k-1) is the probability of rank k, which NDCG weights
-        at_rank = np.diff(hits, axis=0, prepend=0.0)
-        ndcg = np.cumsum(at_rank * discount[:, None], axis=0)
-        for k in range(1, MAX_K + 1):
-            values[f"hit@{k}", reading] = hits[k - 1]
-            values[f"ndcg@{k}", reading] = ndcg[k - 1]
-    return values
+def best_epoch(result: Mapping[str, Any]) -> int | None:
+    """The epoch that was kept; None of a model without epochs.
+
+    Earlier versions gave such models an epoch.
+    """
+    return None if result.get("model") in _WITHOUT_EPOCHS else result.get("best_epoch")
+
+
+def n_parameters(result: Mapping[str, Any]) -> int | None:
+    """The stored numbers that the scores need; None where they were not counted.
+
+    Earlier versions counted the one unused parameter of models that learn without gradients.
+    """
+    count = result.get("parameters")
+    return count if count is not None and count > 1 else None
 
 
 def _paper_figures(figures: Any, source: str) -> dict[str, dict[str, Any]]:
     for label, figure in mapping(figures, "expected", source).items():
-        for metric in SHOWN:
+        for metric in DEFAULT:
             value = mapping(figure, f"expected.{label}", source).get(metric)
             if value is not None and not is_number(value):
                 raise UserError(

@@ -1,18 +1,17 @@
 """Search for a model's options by validation alone, with Optuna.
 
-Several processes may work on one folder, at the same time or one after another: its journal holds
+Several processes may work on one folder, at the same time or one after another: its journal has
 all trials. A trial's point depends on the trials before it and on its number, so a search that was
-stopped goes on as if it had not been.
+stopped continues as if it had not been.
 """
 
 import csv
 import io
 import json
-import shlex
 import shutil
 import textwrap
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from tabulate import tabulate
 
-from recbole_dmf.commands.arguments import parse_open
 from recbole_dmf.config import build_config, changes, replayable_settings
 from recbole_dmf.errors import (
     FAILED,
@@ -36,15 +34,14 @@ from recbole_dmf.experiments.plan import (
     Column,
     find_column,
     read_experiment,
-    whole_numbers,
 )
-from recbole_dmf.experiments.space import (
+from recbole_dmf.experiments.search_space import (
     Space,
     as_options,
     as_point,
     corner,
     distributions,
-    read_space,
+    read_search_space,
 )
 from recbole_dmf.files import make_folder, write_text
 from recbole_dmf.lock import is_held, locked
@@ -55,23 +52,6 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial, Trial
 
-HELP = """\
-usage: recbole-dmf tune --model=NAME --dataset=NAME [--trials=30] [--OPTION=VALUE ...]
-
-Search for the options with the best NDCG@10 on validation (expected reading); test is not looked
-at. The default options are the first trial. The same command goes on where it was stopped; started
-several times, the processes share the trials.
-
-  --model, -m NAME         RecBole's or ours, or a column of a table, for example DMF-2-ce
-  --trials N               in all, over all processes and starts (default: 30)
-  --search FILE            YAML file of the search space, one entry for each option, such as
-                           reg_weight: {type: float, low: 0.001, high: 1.0, log: true}
-                           k: {type: int, low: 5, high: 500, log: true}
-                           target: {type: categorical, choices: [binary, rating]}
-  --OPTION=VALUE           an option of all trials, which is then not searched
-  --results FOLDER         default: results/tune-MODEL-DATASET
-  --help, -h               this text
-"""
 INSTALL = "pip install 'recbole-dmf[tune]'"
 METRIC = "ndcg@10"
 _SHOWN = 10
@@ -92,7 +72,7 @@ class _Search:
     command: str
 
     def trials(self, *states: str) -> "list[FrozenTrial]":
-        """Trials in any of these states; one whose process was killed counts for none."""
+        """Trials in any of these states; those whose process was killed are left out."""
         trials = self.study.get_trials(deepcopy=False)
         return [t for t in trials if t.state.name in states and not _is_dead(t)]
 
@@ -129,7 +109,7 @@ def tune(
     """Search until there are `n_trials` trials, those of other processes included.
 
     Args:
-        folder: of this search; may hold an unfinished one.
+        folder: of this search; may have an unfinished one.
         label: a model, or a column of Table 2.
         dataset: name of the data set.
         options: of all trials.
@@ -141,7 +121,7 @@ def tune(
         The best options, `options` included.
 
     Raises:
-        UserError: Optuna is not installed, an option cannot be used, the folder holds another
+        UserError: Optuna is not installed, an option cannot be used, the folder has another
             search, no trial succeeded, or Ctrl-C.
     """
     try:
@@ -151,25 +131,21 @@ def tune(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     column = find_column(label, read_experiment(TUNED))
     fixed = {**column.options, **options}
-    space = read_space(column.model, search, fixed)
-    config = build_config(column.model, dataset, None, fixed)
-    # a name that the model does not know is found before the first trial
-    build_config(column.model, dataset, None, {**fixed, **as_options(space, corner(space))})
-    about = {"space": space, "settings": replayable_settings(config)}
-    default = as_point(space, config.final_config_dict)
+    space = read_search_space(column.model, search, fixed)
+    settings, default = _check_options(column.model, dataset, fixed, space)
     make_folder(folder / "workers")
     worker = folder / "workers" / uuid.uuid4().hex
     with ExitStack() as stack:
         stack.callback(worker.unlink, missing_ok=True)
         stack.enter_context(locked(worker))
         with locked(folder / ".lock"):
-            study = _open(folder, about)
+            study = _open(folder, {"space": space, "settings": settings})
         found = _Search(
             study=study,
             space=space,
             fixed=fixed,
             default=default,
-            seed=config["seed"],
+            seed=settings["seed"],
             n_trials=n_trials,
             column=Column(label, column.model, column.options),
             dataset=dataset,
@@ -177,25 +153,43 @@ def tune(
             worker=worker,
             command=command,
         )
-        try:
-            while (trial := _next(found)) is not None:
-                _try(found, trial)
-                _write(found)
-        except KeyboardInterrupt as stop:
-            what, code = interruption(stop)
-            done = len(found.trials("COMPLETE", "FAIL"))
-            raise UserError(
-                f"{what}; {done} of {n_trials} trials are finished in {folder}. The same "
-                "command goes on from there.",
-                code,
-            ) from None
+        _run_trials(found)
     print("\n" + _table(found))
-    best = found.ranked()
+    return _best_options(found)
+
+
+def _best_options(search: _Search) -> dict[str, Any]:
+    best = search.ranked()
     if not best:
-        failed = found.trials("FAIL")
-        told = f"; the last one: {failed[-1].user_attrs['message']}" if failed else " yet."
-        raise UserError(f"no trial has succeeded{told}", FAILED)
-    return {**fixed, **found.options(best[0])}
+        failed = search.trials("FAIL")
+        reason = f"; the last one: {failed[-1].user_attrs['message']}" if failed else " yet."
+        raise UserError(f"no trial has succeeded{reason}", FAILED)
+    return {**search.fixed, **search.options(best[0])}
+
+
+def _check_options(
+    model: str, dataset: str, fixed: Mapping[str, Any], space: Space
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """All settings of a run with the default options, and the point that stands for these."""
+    config = build_config(model, dataset, None, dict(fixed))
+    # a name that the model does not know is found before the first trial
+    build_config(model, dataset, None, {**fixed, **as_options(space, corner(space))})
+    return replayable_settings(config), as_point(space, config.final_config_dict)
+
+
+def _run_trials(search: _Search) -> None:
+    try:
+        while (trial := _next(search)) is not None:
+            _try(search, trial)
+            _write(search)
+    except KeyboardInterrupt as stop:
+        what, code = interruption(stop)
+        done = len(search.trials("COMPLETE", "FAIL"))
+        raise UserError(
+            f"{what}; {done} of {search.n_trials} trials are finished in {search.folder}. The same "
+            "command continues from there.",
+            code,
+        ) from None
 
 
 def _open(folder: Path, about: dict[str, Any]) -> "Study":
@@ -219,7 +213,7 @@ def _open(folder: Path, about: dict[str, Any]) -> "Study":
     difference = difference or changes(there["space"], about["space"])
     if difference:
         raise UserError(
-            f"{folder} holds a search with other options ({difference}); give another folder with "
+            f"{folder} has a search with other options ({difference}); give another folder with "
             "--results."
         )
     if "about" not in study.user_attrs:
@@ -245,7 +239,7 @@ def _next(search: _Search) -> "Trial | None":
             study.enqueue_trial(dict(search.default))
         trial = study.ask(distributions(search.space))
         trial.set_user_attr("worker", search.worker.name)
-    print(f"\n[{n + 1}/{search.n_trials}] {_told(search.options(trial))}", flush=True)
+    print(f"\n[{n + 1}/{search.n_trials}] {_format_options(search.options(trial))}", flush=True)
     return trial
 
 
@@ -257,7 +251,7 @@ def _try(search: _Search, trial: "Trial") -> None:
     folder = search.trial_folder(trial)
     try:
         config = build_config(search.column.model, search.dataset, None, options)
-        _take_up(search, folder, replayable_settings(config))
+        _continue_killed(search, folder, replayable_settings(config))
         result = run_in(make_folder(folder), config, phases=("valid",), start_over=True)["result"]
         value = result["metrics"]["valid"]["expected"][METRIC]
     except Exception as error:
@@ -278,10 +272,10 @@ def _try(search: _Search, trial: "Trial") -> None:
     shutil.rmtree(folder / "tensorboard", ignore_errors=True)
 
 
-def _take_up(search: _Search, folder: Path, settings: Mapping[str, Any]) -> None:
+def _continue_killed(search: _Search, folder: Path, settings: Mapping[str, Any]) -> None:
     """Give a trial the unfinished run of an earlier one at the same point, if there is one.
 
-    A trial whose process was killed counts for none, and the next one is asked for the same point.
+    A trial whose process was killed is not counted, and the next one is asked for the same point.
     """
     for dead in search.dead():
         old = search.trial_folder(dead)
@@ -321,50 +315,17 @@ def _write(search: _Search) -> None:
             )
 
 
-def _told(options: Mapping[str, Any]) -> str:
+def _format_options(options: Mapping[str, Any]) -> str:
     shown = ((k, f"{v:.4g}" if isinstance(v, float) else v) for k, v in options.items())
     return ", ".join(f"{name}={value}" for name, value in shown)
 
 
 def _table(search: _Search) -> str:
     rows = [
-        (t.number, t.values[0], t.user_attrs["best_epoch"], _told(search.options(t)))
+        (t.number, t.values[0], t.user_attrs["best_epoch"], _format_options(search.options(t)))
         for t in search.ranked()[:_SHOWN]
     ]
     failed, running = len(search.trials("FAIL")), len(search.trials("RUNNING"))
     header = ("Trial", "valid NDCG@10", "Best epoch", "Options")
     notes = [f"{n} {what}." for n, what in ((failed, "failed"), (running, "still running")) if n]
     return "\n".join([tabulate(rows, header, floatfmt=".4f"), *notes])
-
-
-def main_tune(argv: Sequence[str]) -> int:
-    """`recbole-dmf tune`.
-
-    Raises:
-        UserError: as `tune`, or the command line cannot be understood.
-    """
-    if not argv or {"--help", "-h"} & set(argv):
-        print(HELP, end="")
-        return 0
-    own = ("model", "dataset", "trials", "search", "results")
-    given = parse_open(list(argv), own, (), {"m": "model", "d": "dataset"})
-    for name in ("model", "dataset"):
-        if not given.named.get(name):
-            raise UserError(f"--{name} is missing; see recbole-dmf tune --help.")
-    model, dataset = given.named["model"], given.named["dataset"]
-    search = given.named.get("search")
-    folder = Path(given.named.get("results", f"results/tune-{model}-{dataset}"))
-    trials = whole_numbers(given.named.get("trials", "30"), "trials")
-    if len(trials) != 1 or trials[0] < 1:
-        raise UserError(f"--trials={given.named['trials']}: give one number, at least 1.")
-    tune(
-        folder,
-        model,
-        dataset,
-        given.options,
-        trials[0],
-        Path(search) if search else None,
-        shlex.join(["recbole-dmf", "tune", *argv]),
-    )
-    print(f"\nWritten:\n  {folder / 'trials.csv'}\n  {folder / 'best.yaml'}")
-    return 0

@@ -3,6 +3,7 @@
 from recbole.model.general_recommender.dmf import DMF as BuiltInDMF
 from recbole.model.general_recommender.ease import EASE as BuiltInEASE
 from recbole.model.general_recommender.itemknn import ItemKNN as BuiltInItemKNN
+from recbole.model.sequential_recommender.sasrec import SASRec as BuiltInSASRec
 
 
 class RecBoleDMF(BuiltInDMF):
@@ -15,3 +16,7 @@ class RecBoleEASE(BuiltInEASE):
 
 class RecBoleItemKNN(BuiltInItemKNN):
     """RecBole's built-in ItemKNN, for side-by-side runs."""
+
+
+class RecBoleSASRec(BuiltInSASRec):
+    """RecBole's built-in SASRec, for side-by-side runs."""

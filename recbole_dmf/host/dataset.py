@@ -1,40 +1,55 @@
 """RecBole's Dataset with checked files, exact timestamps and the paper's split."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from recbole.data.dataset import Dataset as RecBoleDataset
 from recbole.data.interaction import Interaction
-from recbole.utils import FeatureSource, FeatureType
+from recbole.utils import FeatureSource, FeatureType, get_model
 
 from recbole_dmf.data.atomic import listed, read_inter
 from recbole_dmf.data.benchmark_files import read_candidates, split_parts
-from recbole_dmf.data.history import N_EARLIER, count_earlier
-from recbole_dmf.data.split import Split, drop_duplicates, leave_one_out
+from recbole_dmf.data.history import EXACT_TIME, N_EARLIER, count_earlier
+from recbole_dmf.data.split import Split, drop_duplicates, leave_one_out, leave_two_out
 from recbole_dmf.errors import UserError
 from recbole_dmf.host.option_layers import header_names, is_described
 from recbole_dmf.host.properties import recbole_properties
 
 SPLIT = "latest_test_random_valid"  # value of eval_args.split.LS for the paper's split
+LATEST = "latest_test_latest_valid"  # the same with the interaction before test for validation
+
+
+def is_our_split(eval_args: dict[str, Any]) -> bool:
+    """Whether these options ask for one of our splits, ranked as here."""
+    return eval_args["split"] in ({"LS": SPLIT}, {"LS": LATEST})
 
 
 class LeaveOneOutDataset(RecBoleDataset):
     """RecBole's Dataset with checked files, exact timestamps and the paper's split.
 
-    With any other split than `LS: latest_test_random_valid` it splits as RecBole does.
+    With any other split than those of `is_our_split` it splits as RecBole does.
 
     Attributes:
         split: rows of train, valid and test in the interactions, once built.
+        max_rating: highest rating in the files, where no option says it.
         dropped_duplicates: interactions removed because a later one has the same user and item.
     """
 
     split: Split
+    max_rating: float | None = None
     dropped_duplicates = 0
 
     @property
     def uses_our_split(self) -> bool:
-        return self.config["eval_args"]["split"] == {"LS": SPLIT}
+        return is_our_split(self.config["eval_args"])
+
+    @property
+    def has_order(self) -> bool:
+        """Whether the model reads the order of time, so that the interactions need it."""
+        model = get_model(self.config["model"])
+        return bool(self.config["recent_items"]) or getattr(model, "reads_order", False)
 
     def _load_inter_feat(self, token, dataset_path):
         folder, parts = Path(dataset_path), self.benchmark_filename_list
@@ -52,7 +67,7 @@ class LeaveOneOutDataset(RecBoleDataset):
             assumed.append(f"no column {rating}, so every interaction counts as 1 (Eq. 1)")
         elif not self.config["max_rating"]:
             values = self.inter_feat[rating]
-            self.config["max_rating"] = float(values.max())
+            self.max_rating = float(values.max())
             assumed.append(f"rating scale {values.min():g}..{values.max():g} from the data")
         if self.time_field not in self.inter_feat and parts is None:
             assumed.append("no timestamps, so the last row of each user is tested")
@@ -154,10 +169,11 @@ class LeaveOneOutDataset(RecBoleDataset):
     def build(self):
         parts = self.benchmark_filename_list
         if not self.uses_our_split:
-            if self.config["recent_items"]:
+            if self.has_order:
+                what = "recent_items" if self.config["recent_items"] else self.config["model"]
                 raise UserError(
-                    f"recent_items needs the order of time that our split gives; leave it at 0, or "
-                    f"eval_args.split at LS: {SPLIT}."
+                    f"{what} needs the order of time that our split gives; leave eval_args.split "
+                    f"at LS: {SPLIT}."
                 )
             if parts and len(parts) != 3:
                 raise UserError(
@@ -168,12 +184,15 @@ class LeaveOneOutDataset(RecBoleDataset):
         if len(self.inter_feat) == 0:
             raise UserError("no interactions are left after filtering; loosen the filters.")
         self.split = self._split_of_parts(parts) if parts else self._leave_one_out()
-        if self.config["recent_items"]:
+        time = self._time()
+        if self.has_order:
             user = self.inter_feat[self.uid_field].to_numpy()
-            n_earlier = count_earlier(user, self._time(), self.split.train)
+            n_earlier = count_earlier(user, time, self.split.train)
             self.inter_feat = self.inter_feat.assign(**{N_EARLIER: n_earlier})
             self.set_field_property(N_EARLIER, FeatureType.TOKEN, FeatureSource.INTERACTION, 1)
         self._change_feat_format()
+        if time is not None and getattr(get_model(self.config["model"]), "reads_time", False):
+            self.inter_feat.interaction[EXACT_TIME] = torch.from_numpy(time)
         parts = (self.split.train, self.split.valid, self.split.test)
         return [self.copy(self._rows(torch.from_numpy(rows))) for rows in parts]
 
@@ -184,10 +203,17 @@ class LeaveOneOutDataset(RecBoleDataset):
 
     def _leave_one_out(self) -> Split:
         user = self.inter_feat[self.uid_field].to_numpy()
+        if self.config["eval_args"]["split"]["LS"] == LATEST:
+            return leave_two_out(user, self._time())
         return leave_one_out(user, self._time(), int(self.config["split_seed"]))
 
     def _split_of_parts(self, names: list[str]) -> Split:
         """The split of `benchmark_filename`; RecBole filters no ready-made parts."""
+        if self.config["eval_args"]["split"]["LS"] == LATEST and len(names) < 3:
+            raise UserError(
+                f"{LATEST} needs three ready-made parts, not {', '.join(names)}: the validation of "
+                f"two is drawn from training. Leave eval_args.split at LS: {SPLIT}."
+            )
         filters = ("user_inter_num_interval", "item_inter_num_interval", "val_interval")
         usual = recbole_properties("dataset", "sample")
         if given := [name for name in filters if self.config[name] not in (None, usual.get(name))]:

@@ -4,39 +4,46 @@ import difflib
 
 import recbole.data.dataset
 import recbole.model.general_recommender
+import recbole.model.sequential_recommender
 from recbole.data.dataset import Dataset as RecBoleDataset
 from recbole.data.utils import get_dataloader
 from recbole.utils import get_model, get_trainer
 
-from recbole_dmf import compat
-from recbole_dmf.data.interactions import interaction_matrix
 from recbole_dmf.data.negatives import NegativeSampler
 from recbole_dmf.errors import UserError
+from recbole_dmf.host.compat.manners import anomaly_detection_stays
 from recbole_dmf.host.dataset import LeaveOneOutDataset
 from recbole_dmf.host.option_layers import RUNNABLE
 from recbole_dmf.host.our_models import OUR_MODELS, model_module
+from recbole_dmf.host.sequential import (
+    NOT_RUNNABLE,
+    SequenceDataset,
+    in_our_split,
+    is_sequential,
+)
 from recbole_dmf.options import Config, clip
 
 
 def model_names() -> list[str]:
-    """Names of all general and traditional models that can be run: ours and RecBole's."""
-    package = recbole.model.general_recommender
+    """Names of all models that can be run: ours, RecBole's general and its sequential ones."""
+    packages = recbole.model.general_recommender, recbole.model.sequential_recommender
     built_in = {
         name
+        for package in packages
         for name, value in vars(package).items()
         if isinstance(value, type) and getattr(value, "type", None) is not None
     }
-    return sorted(built_in.union(OUR_MODELS))
+    return sorted(built_in.union(OUR_MODELS) - NOT_RUNNABLE)
 
 
 def find_model(name: str) -> type:
-    """The class of a general recommender.
+    """The class of a general or sequential recommender.
 
     Raises:
-        UserError: no such model, or not a general recommender.
+        UserError: no such model, or one of another kind.
     """
     try:
-        with compat.anomaly_detection_stays():
+        with anomaly_detection_stays():
             found = get_model(name)
         if not hasattr(found, "type"):  # a name such as __doc__ finds something else there
             raise AttributeError(name)
@@ -48,21 +55,21 @@ def find_model(name: str) -> type:
         raise UserError(f"there is no model '{clip(name)}'{hint}") from error
     if found.type not in RUNNABLE:
         raise UserError(
-            f"{name} is a {found.type.name.lower()} model; recbole-dmf runs general recommenders "
-            f"such as {', '.join(('DMF', 'BPR', 'LightGCN', 'EASE'))}."
+            f"{name} is a {found.type.name.lower()} model; recbole-dmf runs general and sequential "
+            f"recommenders such as {', '.join(('DMF', 'BPR', 'LightGCN', 'GRU4Rec'))}."
         )
     if name in OUR_MODELS and found is not getattr(model_module(name), name):
         raise UserError(
             f"RecBole's built-in {name} would run instead of ours: recbole_dmf.register() has not "
             "been called in this process."
         )
-    return found
+    return in_our_split(found) if is_sequential(found) else found
 
 
 def load_dataset(config: Config) -> LeaveOneOutDataset:
     """Read and filter the configured data set."""
-    own = getattr(recbole.data.dataset, f"{config['model']}Dataset", LeaveOneOutDataset)
-    return own(config)
+    usual = SequenceDataset if is_sequential(find_model(config["model"])) else LeaveOneOutDataset
+    return getattr(recbole.data.dataset, f"{config['model']}Dataset", usual)(config)
 
 
 def find_trainer(config: Config) -> type:
@@ -70,17 +77,8 @@ def find_trainer(config: Config) -> type:
     return get_trainer(config["MODEL_TYPE"], config["model"])
 
 
-def rated_matrix(config: Config, train: RecBoleDataset):
-    """Training ratings (ones where there are none) as CSR [n_users, n_items] with padding."""
-    feat, rating = train.inter_feat, config["RATING_FIELD"]
-    return interaction_matrix(
-        feat[train.uid_field].numpy(),
-        feat[train.iid_field].numpy(),
-        feat[rating].numpy() if rating in feat.columns else None,
-        (train.user_num, train.item_num),
-    )
-
-
 def train_loader(config: Config, train: RecBoleDataset, sampler: NegativeSampler | None):
     """RecBole's training data loader over our sampler."""
+    if isinstance(train, SequenceDataset):
+        train = train.with_sequences()
     return get_dataloader(config, "train")(config, train, sampler, shuffle=config["shuffle"])

@@ -19,7 +19,7 @@ from recbole_dmf.host.properties import (
 from recbole_dmf.literals import load_yaml
 from recbole_dmf.options import check_options
 
-RUNNABLE = (ModelType.GENERAL, ModelType.TRADITIONAL)
+RUNNABLE = (ModelType.GENERAL, ModelType.TRADITIONAL, ModelType.SEQUENTIAL)
 _recbole_layers = RecBoleConfig._load_internal_config_dict
 
 
@@ -27,7 +27,7 @@ def load_internal_config_dict(self, model, model_class, dataset):
     """Config's layers (configurator.py:237): RecBole's defaults, then ours; the user's win.
 
     Protocol < model < data set; of a data set's options, what its files suggest < our shipped
-    file < the one beside the data. Sequential and other models stay as RecBole has them.
+    file < the one beside the data. Models of other kinds stay as RecBole has them.
     """
     _recbole_layers(self, model, model_class, dataset)
     if model_class.type not in RUNNABLE:
@@ -45,6 +45,18 @@ def load_internal_config_dict(self, model, model_class, dataset):
                 settings.update(value.get(model, {}))
             else:
                 settings[key] = value
+    if model_class.type == ModelType.SEQUENTIAL:
+        _leave_negatives_out(settings, given)
+
+
+def _leave_negatives_out(settings: dict[str, Any], given: dict[str, Any]) -> None:
+    """Sequential models with the loss CE take no negatives, and Config refuses to be told so."""
+    if given.get("loss_type", settings.get("loss_type")) != "CE":
+        return
+    settings["train_neg_sample_args"] = None
+    args = given.get("train_neg_sample_args")
+    if isinstance(args, dict) and args.get("distribution") == "none":  # as a run's config.yaml says
+        del given["train_neg_sample_args"]
 
 
 def _forget_namesake(settings: dict[str, Any], model: str) -> None:

@@ -5,16 +5,20 @@ from types import ModuleType
 
 # model -> (module that defines it, module and class of its trainer; None: RecBole's own choice)
 OUR_MODELS: dict[str, tuple[str, str | None]] = {
-    "DMF": ("models.dmf", "training.trainer:DMFTrainer"),
-    "LFM": ("models.lfm", "training.trainer:DMFTrainer"),
-    "NeuMFp": ("models.neumf_pretrained", "models.neumf_pretrained:NeuMFpTrainer"),
-    "EALS": ("models.eals", "training.trainer:FitEpochTrainer"),
-    "EASE": ("models.ease", "training.trainer:FitEpochTrainer"),
-    "ItemKNN": ("models.item_knn", "training.trainer:FitEpochTrainer"),
-    "ItemPop": ("models.item_pop", "training.trainer:FitEpochTrainer"),
+    "DMF": ("models.dmf", "training.algorithm1:DMFTrainer"),
+    "LFM": ("models.lfm", "training.algorithm1:DMFTrainer"),
+    "NeuMFp": ("models.neumf_pretrained", "training.neumf:NeuMFpTrainer"),
+    "EALS": ("models.eals", "training.fit_epoch:FitEpochTrainer"),
+    "EASE": ("models.ease", "training.fit_epoch:FitEpochTrainer"),
+    "ItemKNN": ("models.item_knn", "training.fit_epoch:FitEpochTrainer"),
+    "ItemPop": ("models.item_pop", "training.fit_epoch:FitEpochTrainer"),
+    "RecentPop": ("models.recent_pop", "training.fit_epoch:FitEpochTrainer"),
+    "SequentialKNN": ("models.sequential_knn", "training.fit_epoch:FitEpochTrainer"),
+    "SASRec": ("models.sasrec", "training.sequences:SASRecTrainer"),
     "RecBoleDMF": ("host.built_in", None),
     "RecBoleEASE": ("host.built_in", None),
     "RecBoleItemKNN": ("host.built_in", None),
+    "RecBoleSASRec": ("host.built_in", None),
 }
 
 

@@ -10,7 +10,8 @@ import recbole.model.general_recommender
 import recbole.trainer
 from recbole.config import Config
 
-from recbole_dmf import compat
+from recbole_dmf.host import compat
+from recbole_dmf.host.compat.patch import replace
 from recbole_dmf.host.dataset import LeaveOneOutDataset
 from recbole_dmf.host.option_layers import load_internal_config_dict
 from recbole_dmf.host.our_models import OUR_MODELS, model_module, trainer_classes
@@ -23,7 +24,6 @@ def register() -> None:
     """Make RecBole find our models, trainers, data set and property files. Idempotent."""
     if _undo:
         return
-    compat.check_python()
     _undo.extend(workaround() for workaround in compat.WORKAROUNDS)
     replacements: list[tuple[Any, str, Any]] = [
         (recbole.data.dataset, "Dataset", LeaveOneOutDataset),
@@ -34,7 +34,7 @@ def register() -> None:
             for name in OUR_MODELS
         ),
     ]
-    _undo.extend(compat.replace(*replacement) for replacement in replacements)
+    _undo.extend(replace(*replacement) for replacement in replacements)
     _undo.extend(_replace_module(_PREFIX + name.lower(), model_module(name)) for name in OUR_MODELS)
 
 

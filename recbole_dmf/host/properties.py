@@ -2,7 +2,6 @@
 
 from copy import deepcopy
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,11 @@ from recbole.utils.argument_list import (
 
 from recbole_dmf.errors import UserError
 from recbole_dmf.host.our_models import OUR_MODELS
+from recbole_dmf.installation import properties_folder
 from recbole_dmf.literals import load_yaml
 from recbole_dmf.options import Config, clip, nearest
 
-SHIPPED = files("recbole_dmf.properties")
+SHIPPED = properties_folder()
 RECBOLE_PROPERTIES = Path(recbole.__file__).parent / "properties"
 
 
@@ -27,7 +27,7 @@ RECBOLE_PROPERTIES = Path(recbole.__file__).parent / "properties"
 def shipped_properties(kind: str, name: str) -> dict[str, Any]:
     """Our property file `<kind>/<name>.yaml`, or {} where there is none."""
     file = SHIPPED.joinpath(*filter(None, (kind, f"{name}.yaml")))
-    return load_yaml(Path(str(file))) if file.is_file() else {}
+    return load_yaml(file) if file.is_file() else {}
 
 
 def property_names(kind: str) -> list[str]:
@@ -56,6 +56,21 @@ def read_preset(name: str, model: str | None = None) -> dict[str, Any]:
     if model not in (None, content["model"]):
         raise UserError(f"the preset {name} is of {content['model']}, not of {model}.")
     return content
+
+
+def read_protocol(name: str) -> dict[str, Any]:
+    """The options of `protocol/<name>.yaml`.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    names = property_names("protocol")
+    if name not in names:
+        raise UserError(
+            f"there is no protocol {clip(repr(name))}{nearest(clip(str(name)), names)}; known: "
+            f"{', '.join(names)}."
+        )
+    return shipped_properties("protocol", name)
 
 
 @lru_cache

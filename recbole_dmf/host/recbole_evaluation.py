@@ -1,28 +1,83 @@
-"""Runs with RecBole's own splits, loaders and evaluation."""
+"""RecBole's own splits, loaders and evaluation, for all `eval_args` but the paper's."""
 
-from pathlib import Path
+import logging
+from dataclasses import dataclass
 from typing import Any
 
 from recbole.data.dataset import Dataset as RecBoleDataset
 from recbole.data.utils import data_preparation
 
-from recbole_dmf.host.lookup import find_model, find_trainer
-from recbole_dmf.training.trainer import shows_progress
+from recbole_dmf.data.fingerprint import fingerprint
+from recbole_dmf.errors import UserError
+from recbole_dmf.options import Config
 
 
-def run_with_recbole_evaluation(config, dataset: RecBoleDataset, folder: Path) -> dict[str, Any]:
-    """A run with RecBole's own splits, loaders and evaluation, for all other `eval_args`."""
-    train_data, valid_data, test_data = data_preparation(config, dataset)
-    model = find_model(config["model"])(config, train_data._dataset).to(config["device"])
-    trainer = find_trainer(config)(config, model)
-    trainer.saved_model_file = str(folder / "recbole.pth")
-    score, valid = trainer.fit(train_data, valid_data, show_progress=shows_progress(config))
-    test = trainer.evaluate(test_data, show_progress=False)
-    dataset.logger.info(f"best valid: {dict(valid or {})}\ntest: {dict(test)}\nin {folder}")
-    return {
-        "best_valid_score": score,
-        "valid_score_bigger": config["valid_metric_bigger"],
-        "best_valid_result": valid,
-        "test_result": test,
-        "folder": str(folder),
-    }
+@dataclass
+class RecBolePrepared:
+    """A data set that RecBole has split, with its loaders; used as `prepare.Prepared` is.
+
+    Attributes:
+        train: RecBole's Dataset of the training interactions.
+        loaders: {"train", "valid", "test": RecBole's loader}.
+        readings: what the metrics of each phase are called: full, sampled or labeled.
+        counts: users, items and interactions of each part.
+        sha256: of the ids, the interactions and their split.
+    """
+
+    train: RecBoleDataset
+    loaders: dict[str, Any]
+    readings: dict[str, str]
+    counts: dict[str, int]
+    sha256: str
+    candidates_sha256 = None  # RecBole draws them anew at every evaluation
+
+    def train_loader(self, config: Config):
+        """RecBole's loader of the training interactions."""
+        return self.loaders["train"]
+
+    def measure(self, trainer: Any, phase: str) -> dict[str, dict[str, float]]:
+        """{reading: {metric: value}} of a phase, by RecBole's evaluation of the model as it is."""
+        trainer.eval_collector.data_collect(self.loaders["train"])  # a resumed run has not yet
+        found = trainer.evaluate(self.loaders[phase], load_best_model=False, show_progress=False)
+        return {self.readings[phase]: {name: float(value) for name, value in found.items()}}
+
+    def per_user(self, config: Config, phase: str) -> None:
+        """None: RecBole keeps no values of single users."""
+
+
+def prepare_with_recbole(config: Config, dataset: RecBoleDataset) -> RecBolePrepared:
+    """Split a data set and build the loaders as RecBole does.
+
+    Raises:
+        UserError: RecBole cannot split or rank with these `eval_args`.
+    """
+    try:
+        loaders = dict(
+            zip(("train", "valid", "test"), data_preparation(config, dataset), strict=True)
+        )
+    except UserError:
+        raise
+    except (ValueError, NotImplementedError, KeyError, TypeError, AssertionError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(
+            f"RecBole cannot split or rank with eval_args {config['eval_args']}: {reason}"
+        ) from error
+    parts = {name: loader._dataset for name, loader in loaders.items()}
+    counts = {"users": dataset.user_num - 1, "items": dataset.item_num - 1}
+    counts |= {name: len(part.inter_feat) for name, part in parts.items()}
+    fields = (dataset.uid_field, dataset.iid_field)
+    columns = [
+        part.inter_feat[field].numpy()
+        for part in parts.values()
+        for field in (*fields, config["RATING_FIELD"])
+        if field in part.inter_feat.columns
+    ]
+    sha256 = fingerprint([dataset.field2id_token[field] for field in fields], columns)
+    modes = config["eval_args"]["mode"]
+    readings = {phase: _reading(str(modes[phase])) for phase in ("valid", "test")}
+    logging.getLogger().info(f"RecBole's own split and evaluation: {config['eval_args']}")
+    return RecBolePrepared(parts["train"], loaders, readings, counts, sha256)
+
+
+def _reading(mode: str) -> str:
+    return mode if mode in ("full", "labeled") else "sampled"

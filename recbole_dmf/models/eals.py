@@ -16,7 +16,7 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
-from recbole_dmf.data.split import drop_duplicates
+from recbole_dmf.data.interactions import max_rating, train_matrix
 from recbole_dmf.errors import UserError
 from recbole_dmf.models.fitted import FittedRecommender
 from recbole_dmf.options import number
@@ -44,14 +44,14 @@ def item_weights(counts: NDArray, w0: float, alpha: float) -> NDArray[np.float64
 
 
 def observed_targets(
-    ratings: NDArray, target: str = "binary", max_rating: float | None = None
+    ratings: NDArray, target: str = "binary", largest: float | None = None
 ) -> NDArray:
     """What the observed entries are fitted to: 1, or rating / max_rating.
 
     Args:
         ratings: [nnz], floating point.
         target: one of `TARGETS`.
-        max_rating: upper end of the rating scale; None takes the largest rating present.
+        largest: upper end of the rating scale, `max_rating`; None takes the largest rating present.
 
     Returns:
         [nnz] in the dtype of `ratings`.
@@ -63,14 +63,14 @@ def observed_targets(
         return np.ones_like(ratings)
     if target != "rating":
         raise UserError(f"target '{target}' is not one of {', '.join(TARGETS)}; choose one.")
-    if max_rating is None:
-        max_rating = float(ratings.max(initial=0.0))
-    if not (max_rating > 0 and math.isfinite(max_rating)):
+    if largest is None:
+        largest = float(ratings.max(initial=0.0))
+    if not (largest > 0 and math.isfinite(largest)):
         raise UserError(
-            f"target: rating needs a positive max_rating, not {max_rating}; "
+            f"target: rating needs a positive max_rating, not {largest}; "
             "set max_rating to the upper end of the rating scale, or use target: binary."
         )
-    return ratings / np.asarray(max_rating, dtype=ratings.dtype)
+    return ratings / np.asarray(largest, dtype=ratings.dtype)
 
 
 def objective(
@@ -200,26 +200,15 @@ def _sweep(
 
 def _training_matrix(config, dataset, target: str) -> sp.csr_matrix:
     """Targets of the training interactions, float32 CSR [n_users, n_items] in RecBole's ids."""
-    interactions = dataset.inter_feat
-    user = interactions[config["USER_ID_FIELD"]].cpu().numpy()
-    item = interactions[config["ITEM_ID_FIELD"]].cpu().numpy()
-    rating_field, time_field = config["RATING_FIELD"], config["TIME_FIELD"]
-    if rating_field in interactions:
-        ratings = interactions[rating_field].cpu().numpy().astype(np.float32)
-    elif target == "rating":
+    rating_field = config["RATING_FIELD"]
+    if target == "rating" and rating_field not in dataset.inter_feat:
         raise UserError(
             f"EALS: target: rating needs the field '{rating_field}', which the interactions lack; "
             "load it (load_col, RATING_FIELD) or use target: binary."
         )
-    else:
-        ratings = np.ones(len(user), dtype=np.float32)
-    time = interactions[time_field].cpu().numpy() if time_field in interactions else None
-    kept = drop_duplicates(user, item, time)  # a pair counted twice would be neither w nor s_i
-    values = observed_targets(ratings[kept], target, config["max_rating"])
-    return sp.csr_matrix(
-        (values, (user[kept], item[kept])),
-        shape=(dataset.num(config["USER_ID_FIELD"]), dataset.num(config["ITEM_ID_FIELD"])),
-    )
+    ratings = train_matrix(dataset)
+    values = observed_targets(ratings.data, target, max_rating(dataset))
+    return sp.csr_matrix((values, ratings.indices, ratings.indptr), ratings.shape)
 
 
 class EALS(FittedRecommender):

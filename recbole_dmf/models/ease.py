@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from recbole.utils import ModelType
 from torch import Tensor
 
-from recbole_dmf.data.interactions import interaction_matrix
+from recbole_dmf.data.interactions import train_matrix, with_ones
 from recbole_dmf.models.fitted import FittedRecommender
 from recbole_dmf.options import number
 
@@ -39,9 +39,7 @@ class EASE(FittedRecommender):
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
         self.reg_weight = number(config, "reg_weight", 1e-12)
-        feat = dataset.inter_feat
-        user, item = feat[self.USER_ID].numpy(), feat[self.ITEM_ID].numpy()
-        self.matrix = interaction_matrix(user, item, None, (self.n_users, self.n_items))
+        self.matrix = with_ones(train_matrix(dataset))
         # X [n_users, m] and W [m, n_items] with scores X W, or M [n_users, n_users] and diag(P).
         n = min(self.n_users, self.n_items)
         self.register_buffer("weight", torch.zeros(n, n))
@@ -65,6 +63,10 @@ class EASE(FittedRecommender):
         self.weight.copy_(torch.from_numpy(inverse))
         self.diagonal.copy_(torch.from_numpy(diagonal))
         return 0.0
+
+    def n_stored(self) -> int:
+        """Numbers of B, or of the inverse over users and the diagonal."""
+        return self.weight.numel() + (self.n_items if self.by_users else 0)
 
     @staticmethod
     def _explained(x, inverse: NDArray) -> NDArray:

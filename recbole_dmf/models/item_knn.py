@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from recbole.utils import ModelType
 from torch import Tensor
 
-from recbole_dmf.data.interactions import MATRICES, interaction_matrix
+from recbole_dmf.data.interactions import MATRICES, train_matrix, with_ones
 from recbole_dmf.errors import UserError
 from recbole_dmf.models.fitted import FittedRecommender
 from recbole_dmf.options import choice, number
@@ -67,7 +67,7 @@ def nearest_neighbours(
         scale = own[row] * other[products.indices] + np.float32(shrink + EPSILON)
         products.data *= 1.0 / scale
         products.data[row == products.indices] = 0.0  # nothing is its own neighbour
-        parts.append(_largest_of_each_row(products, k))
+        parts.append(largest_of_each_row(products, k))
     return sp.vstack(parts, format="csr")
 
 
@@ -84,7 +84,7 @@ def _blocks(vectors: sp.csr_matrix) -> Iterator[tuple[int, int]]:
         start = stop
 
 
-def _largest_of_each_row(matrix: sp.csr_matrix, k: int) -> sp.csr_matrix:
+def largest_of_each_row(matrix: sp.csr_matrix, k: int) -> sp.csr_matrix:
     """The k largest entries of each row, without zeros; at a tie the lower column is kept."""
     keep = matrix.data > 0
     for row in np.flatnonzero(np.diff(matrix.indptr) > k):
@@ -126,21 +126,14 @@ class ItemKNN(FittedRecommender):
         self.shrink = number(config, "shrink", 0)
         self.asymmetry = number(config, "asymmetry", 0, 1)
         self.frequency_discount = number(config, "frequency_discount", 0)
-        feat = dataset.inter_feat
-        rating = None
-        if choice(config, "interaction_matrix", MATRICES) == "rating":
-            if config["RATING_FIELD"] not in feat.columns:
-                raise UserError(
-                    "interaction_matrix: rating needs ratings, which the interactions lack; "
-                    "load the field (load_col, RATING_FIELD) or use interaction_matrix: binary."
-                )
-            rating = feat[config["RATING_FIELD"]].numpy()
-        self.matrix = interaction_matrix(
-            feat[self.USER_ID].numpy(),
-            feat[self.ITEM_ID].numpy(),
-            rating,
-            (self.n_users, self.n_items),
-        )
+        self.matrix = train_matrix(dataset)
+        if choice(config, "interaction_matrix", MATRICES) == "binary":
+            self.matrix = with_ones(self.matrix)
+        elif config["RATING_FIELD"] not in dataset.inter_feat.columns:
+            raise UserError(
+                "interaction_matrix: rating needs ratings, which the interactions lack; "
+                "load the field (load_col, RATING_FIELD) or use interaction_matrix: binary."
+            )
         n = self.n_items if self.by_item else self.n_users
         self.neighbours = sp.csr_matrix((n, n), dtype=np.float32)
         self.other_parameter_name = ["neighbours"]
@@ -151,6 +144,10 @@ class ItemKNN(FittedRecommender):
         vectors = discount_frequent(vectors, self.frequency_discount)
         self.neighbours = nearest_neighbours(vectors, self.k, self.shrink, self.asymmetry)
         return 0.0
+
+    def n_stored(self) -> int:
+        """Similarities of the neighbours."""
+        return self.neighbours.nnz
 
     def _factors(self) -> tuple[sp.csr_matrix, sp.csr_matrix]:
         """A [n_users, m] and B [n_items, m] with scores A B^T."""

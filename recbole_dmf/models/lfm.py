@@ -4,7 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recbole_dmf.models.dmf import INITS, TwoTowerModel, choice, initialise
+from recbole_dmf.models.dmf import pair_loss
+from recbole_dmf.models.towers import INITS, TwoTowerModel, initialise
+from recbole_dmf.options import choice
 
 
 class LFM(TwoTowerModel):
@@ -37,21 +39,29 @@ class LFM(TwoTowerModel):
         for layer in (self.user_layer, self.item_layer):
             initialise(layer.weight, init)
 
-    def encode_users(self, user: Tensor | None = None) -> Tensor:
-        """p_i of users (all if None), normalised, [n, factors]."""
+    def encode_users(self, user: Tensor | None = None, n_earlier: Tensor | None = None) -> Tensor:
+        """p_i of users (all if None), [n, factors]; the time plays no part."""
         x = self.user_input if user is None else F.embedding(user, self.user_input)
-        return self.normalise(self.user_layer(x))  # Eq. (5), line 1
+        return self.user_layer(x)  # Eq. (5), line 1
 
     def encode_items(self, item: Tensor | None = None) -> Tensor:
-        """q_j of items (all if None), normalised, [n, factors]."""
+        """q_j of items (all if None), [n, factors]."""
         x = self.item_input if item is None else F.embedding(item, self.item_input)
-        return self.normalise(self.item_layer(x))  # Eq. (5), line 1
+        return self.item_layer(x)  # Eq. (5), line 1
 
     def forward(self, user: Tensor, item: Tensor) -> Tensor:
         """Similarity of pairs, int64 [n], int64 [k * n] -> [k * n]; pair j is of user j % n."""
-        p, q = self.encode_users(user), self.encode_items(item)
+        p = self.normalise(self.encode_users(user))
+        q = self.normalise(self.encode_items(item))
         return (p * q.view(-1, *p.shape)).sum(dim=-1).view(-1)  # Eq. (8)
 
-    def loss(self, user: Tensor, item: Tensor, rating: Tensor, label: Tensor) -> Tensor:
+    def loss(
+        self,
+        user: Tensor,
+        item: Tensor,
+        rating: Tensor,
+        label: Tensor,
+        n_earlier: Tensor | None = None,
+    ) -> Tensor:
         """Mean loss of a batch of training instances; arguments as in `DMF.loss`."""
-        return self.pair_loss(self(user, item), rating * label, label)
+        return pair_loss(self, self(user, item), rating * label, label)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,8 +14,9 @@ from numpy.typing import NDArray
 
 from recbole_dmf.errors import UserError
 from recbole_dmf.files import atomic_path, make_folder
-from recbole_dmf.models.dmf import DMF, NORM_EPSILON
-from recbole_dmf.serving.recommend import Recommender, parse_options
+from recbole_dmf.models.dmf import DMF
+from recbole_dmf.serving.onnx_graph import user_tower_graph
+from recbole_dmf.serving.recommend import Recommender
 
 ONNX_OPSET, ONNX_IR = 17, 8  # read by onnxruntime 1.12 and later
 TOLERANCE = 1e-5  # of onnxruntime's vectors from torch's, relative to entries above 1
@@ -34,7 +34,7 @@ def npz(recommender: Recommender) -> bytes:
     Raises:
         UserError: the model has no such vectors.
     """
-    p, q = _vectors(recommender)
+    p, q = tower_vectors(recommender)
     stream = io.BytesIO()
     np.savez_compressed(
         stream,
@@ -55,7 +55,7 @@ def faiss(recommender: Recommender) -> bytes:
         UserError: the model has no such vectors, or faiss is not installed.
     """
     library = _package("faiss", "faiss")
-    _, q = _vectors(recommender)
+    _, q = tower_vectors(recommender)
     index = library.IndexFlatIP(q.shape[1])
     index.add(q)
     return library.serialize_index(index).tobytes()
@@ -101,10 +101,10 @@ def onnx(recommender: Recommender) -> bytes:
     library, runtime = _package("onnx", "onnx"), _package("onnxruntime", "onnx")
     if not isinstance(recommender.model, DMF):
         raise UserError(
-            f"onnx holds DMF's user tower, which {recommender.content['model']} has not; "
+            f"onnx holds DMF's user tower, which {recommender.content['model']} does not have; "
             "leave it out of --formats."
         )
-    graph = _user_tower(recommender.model, library)
+    graph = user_tower_graph(recommender.model, library)
     model = library.helper.make_model(
         graph,
         opset_imports=[library.helper.make_opsetid("", ONNX_OPSET)],
@@ -118,7 +118,7 @@ def onnx(recommender: Recommender) -> bytes:
     session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
     users = np.arange(1, min(len(recommender.users), 1 + _CHECKED_USERS))
     found = session.run(["vector"], _known_users(recommender, users))[0]
-    expected = _vectors(recommender)[0][users - 1]
+    expected = tower_vectors(recommender)[0][users - 1]
     difference = float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
     if not difference <= TOLERANCE:
         raise UserError(
@@ -160,7 +160,12 @@ def export(recommender: Recommender, folder: Path, formats: list[str]) -> list[P
     return [folder / file for file in contents]
 
 
-def _vectors(recommender: Recommender) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def tower_vectors(recommender: Recommender) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Vectors of users and items without padding, float32 [n_users, f] and [n_items, f].
+
+    Raises:
+        UserError: the model has no such vectors.
+    """
     p, q = (table[1:].cpu().float().numpy() for table in recommender.vectors())
     return np.ascontiguousarray(p), np.ascontiguousarray(q)
 
@@ -196,104 +201,3 @@ def _known_users(recommender: Recommender, users: NDArray) -> dict[str, NDArray]
         shape = (len(users), rows.n_columns)
         inputs["latest"], inputs["weight"] = _padded(sp.csr_matrix(tuple(arrays), shape))
     return inputs
-
-
-def _user_tower(model: DMF, library: Any):
-    """The graph of `encode_users` over (items, ratings), Eq. (5) and (8)."""
-    helper, kinds = library.helper, library.TensorProto
-    tower = model.user_tower
-    nodes, tensors = [], []
-
-    def constant(name: str, value: NDArray) -> str:
-        tensors.append(library.numpy_helper.from_array(value, name))
-        return name
-
-    def node(kind: str, inputs: list[str], output: str, **attributes) -> str:
-        nodes.append(helper.make_node(kind, inputs, [output], **attributes))
-        return output
-
-    def parameter(name: str, value: torch.Tensor) -> str:
-        array = value.detach().cpu().float().numpy()
-        return constant(name, np.ascontiguousarray(array))
-
-    value = "ratings"
-    if not model.uses_ratings:
-        positive = node("Greater", ["ratings", constant("zero", np.array(0, np.float32))], "rated")
-        value = node("Cast", [positive], "ones", to=kinds.FLOAT)  # Eq. (1)
-    last, length = constant("last", np.array([2])), constant("length", np.array([1]))
-
-    def weighted_sum(weight: torch.Tensor, items: str, value: str) -> str:
-        rows = node("Gather", [parameter(f"weight_of_{items}", weight[1:]), items], f"rows_{items}")
-        column = node("Unsqueeze", [value, last], f"column_{items}")
-        weighted = node("Mul", [rows, column], f"weighted_{items}")
-        return node("ReduceSum", [weighted, length], f"sum_{items}", keepdims=0)
-
-    h = weighted_sum(tower.weight, "items", value)
-    if model.recent_items:
-        recent = weighted_sum(model.recent_weight, "latest", "weight")
-        h = node("Add", [h, recent], "l_1")
-    if tower.bias is not None:
-        h = node("Add", [h, parameter("bias", tower.bias)], "l_1_with_bias")
-    activations = [tower.first_activation]
-    activations += [torch.relu] * (len(tower.hidden) - 1)
-    activations += [tower.output_activation] * bool(len(tower.hidden))
-    for n, activation in enumerate(activations):
-        if n:
-            layer = tower.hidden[n - 1]
-            w = parameter(f"weight_{n}", layer.weight)
-            h = node("Gemm", [h, w, parameter(f"bias_{n}", layer.bias)], f"l_{n + 1}", transB=1)
-        if activation is torch.relu:
-            h = node("Relu", [h], f"h_{n + 1}")
-    if model.similarity == "dot":
-        node("Identity", [h], "vector")
-    else:
-        norm = node("ReduceL2", [h], "norm", axes=[1], keepdims=1)
-        epsilon = constant("epsilon", np.array(NORM_EPSILON, np.float32))
-        node("Div", [h, node("Max", [norm, epsilon], "length_of_h")], "vector")  # Eq. (8)
-    factors = tower.hidden[-1].out_features if len(tower.hidden) else tower.weight.shape[1]
-    inputs = [("items", kinds.INT64, "length"), ("ratings", kinds.FLOAT, "length")]
-    if model.recent_items:
-        inputs += [("latest", kinds.INT64, "n_latest"), ("weight", kinds.FLOAT, "n_latest")]
-    return helper.make_graph(
-        nodes,
-        "user_tower",
-        [helper.make_tensor_value_info(name, kind, ["batch", n]) for name, kind, n in inputs],
-        [helper.make_tensor_value_info("vector", kinds.FLOAT, ["batch", factors])],
-        tensors,
-    )
-
-
-HELP = """\
-usage: recbole-dmf export --checkpoint=RUN --output=FOLDER [--formats=npz,faiss,...]
-
-Write a trained model for other programs.
-
-  --checkpoint RUN     a run's folder, or the model.pt in it
-  --output FOLDER      is made if need be
-  --formats LIST       npz (default): vectors.npz, user and item vectors with their ids; the inner
-                         product of two vectors is the score
-                       faiss: items.faiss, an inner-product index; row n is item_ids[n]
-                       safetensors: weights.safetensors, the state dict
-                       onnx: user_tower.onnx, a user's vector from item rows and ratings (DMF;
-                         with recent_items also from the rows of the latest items)
-  --help, -h           this text
-"""
-
-
-def main_export(argv: list[str]) -> int:
-    """`recbole-dmf export`; see `HELP`. Returns the exit code.
-
-    Raises:
-        UserError: what is wrong with the options, the checkpoint or the folder.
-    """
-    if not argv or {"--help", "-h"} & set(argv):
-        print(HELP, end="")
-        return 0
-    given = parse_options(argv, ("checkpoint", "output", "formats"), ())
-    if not given.named.get("output"):
-        raise UserError("no --output is given; name a folder to write.")
-    formats = given.named.get("formats", "npz").split(",")
-    recommender = Recommender.load(given.named["checkpoint"])
-    for path in export(recommender, Path(given.named["output"]), formats):
-        print(f"{path}  {path.stat().st_size:,} bytes")
-    return 0

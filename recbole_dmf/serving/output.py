@@ -1,10 +1,8 @@
-"""Tables to CSV, JSON-lines or Parquet by the file's name, or to standard output."""
+"""Data frames to CSV, JSON-lines or Parquet, by the file's name."""
 
-import sys
 from pathlib import Path
 
 import pandas as pd
-from tabulate import tabulate
 
 from recbole_dmf.errors import UserError
 from recbole_dmf.files import atomic_path
@@ -13,7 +11,7 @@ SUFFIXES = (".csv", ".jsonl", ".parquet")
 
 
 def check_output(path: Path) -> None:
-    """Find out before the work whether `write_table` can write `path`.
+    """Find out before the work whether `write_frame` can write `path`.
 
     Raises:
         UserError: unknown suffix, a missing package or folder, or `path` is a folder.
@@ -38,8 +36,8 @@ def check_output(path: Path) -> None:
         raise UserError(f"cannot write {path}: it is a folder; name a file.")
 
 
-def write_table(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table atomically, as UTF-8 CSV, JSON-lines or Parquet by its suffix."""
+def write_frame(frame: pd.DataFrame, path: Path) -> None:
+    """Write a data frame atomically, as UTF-8 CSV, JSON-lines or Parquet by its suffix."""
     with atomic_path(path) as temporary:
         if path.suffix == ".csv":
             frame.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
@@ -50,15 +48,3 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
             temporary.write_text(text, encoding="utf-8", newline="\n")
         else:
             frame.to_parquet(temporary, engine="pyarrow", index=False)
-
-
-def print_table(frame: pd.DataFrame) -> None:
-    """Print a table; ids stay the text they are, floats get six digits."""
-    shown = frame.copy()
-    for name in shown.columns[[dtype.kind == "f" for dtype in shown.dtypes]]:
-        shown[name] = [f"{value:.6g}" for value in shown[name]]
-    right = {"rank", "score"}
-    align = ["right" if name in right else "left" for name in shown.columns]
-    table = tabulate(shown, list(shown), showindex=False, disable_numparse=True, colalign=align)
-    encoding = sys.stdout.encoding or "utf-8"
-    print(table.encode(encoding, "replace").decode(encoding))

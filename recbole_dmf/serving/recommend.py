@@ -1,8 +1,6 @@
 """Recommendations from a run's checkpoint, for known users and, with DMF, for new ones."""
 
-import json
 import math
-import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,14 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recbole_dmf.commands.arguments import parse_open
 from recbole_dmf.data.history import History
 from recbole_dmf.errors import UserError
-from recbole_dmf.evaluation.scores import all_scores
-from recbole_dmf.models.dmf import DMF, Tower, unit_vectors
-from recbole_dmf.options import nearest
-from recbole_dmf.serving.output import check_output, print_table, write_table
-from recbole_dmf.serving.rebuild import read_run, rebuild
+from recbole_dmf.host.rebuild import rebuild
+from recbole_dmf.models.dmf import DMF, Tower
+from recbole_dmf.models.gradients import unit_vectors
+from recbole_dmf.models.scores import all_scores
+from recbole_dmf.serving.model_file import read_model_file
 
 _SCORES_PER_CHUNK = 4_000_000
 _PROBED_USERS = 8
@@ -35,7 +32,7 @@ class Recommender:
     the training interactions; those held out for validation and test can be recommended.
 
     Attributes:
-        content: of the checkpoint; see `serving.rebuild.read_run`.
+        content: of the checkpoint; see `serving.model_file`.
         model: the trained model.
         users, items: str [n], ids by internal number; number 0 is padding and never an answer.
         train: float32 CSR [n_users, n_items], training ratings.
@@ -64,7 +61,7 @@ class Recommender:
         Raises:
             UserError: missing or damaged, a model that cannot be rebuilt, or no such device.
         """
-        return cls(read_run(Path(path)), device)
+        return cls(read_model_file(Path(path)), device)
 
     def recommend(
         self,
@@ -163,6 +160,10 @@ class Recommender:
         """
         number = self._numbers(user, self._user_number, "user", one=True)
         return self._similar(self.vectors()[0], number, "user_id", self.users, k)
+
+    def knows_user(self, user: str) -> bool:
+        """Whether the model was trained on a user of that id."""
+        return user in self._user_number
 
     def scores(self, number: NDArray[np.int64]) -> Tensor:
         """Scores of all items for users by internal number, [n, n_items], a new tensor.
@@ -354,121 +355,3 @@ def _short(value: Any) -> str:
     except ValueError:  # Python refuses to print whole numbers of thousands of digits
         text = f"a {type(value).__name__} too long to print"
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-HELP = """\
-usage: recbole-dmf recommend --checkpoint=RUN (--user=ID[,ID...] | --users=FILE | --all |
-                             --history=JSON) [--option=value ...]
-
-Recommend items from a trained model; the data set itself is not needed.
-
-  --checkpoint RUN      a run's folder, or the model.pt in it
-  --user ID[,ID...]     users, by the data set's own ids
-  --users FILE          users, one id per line
-  --all                 every user
-  --history JSON        a user who was not in training, as '{"item": rating, ...}', the oldest
-                        first, or @FILE.json (DMF only)
-  --topk N              items per user (default: 10)
-  --include-seen        also items that the user has in the training data
-  --output FILE         .csv, .jsonl or .parquet; without it a table is printed
-  --device NAME         cpu (default), cuda, ...
-  --help, -h            this text
-"""
-_NAMED = ("checkpoint", "user", "users", "history", "topk", "output", "device")
-_FLAGS = ("all", "include_seen")
-
-
-def main_recommend(argv: list[str]) -> int:
-    """`recbole-dmf recommend`; see `HELP`. Returns the exit code.
-
-    Raises:
-        UserError: what is wrong with the options, the checkpoint or the ids.
-    """
-    if not argv or {"--help", "-h"} & set(argv):
-        print(HELP, end="")
-        return 0
-    given = parse_options(argv, _NAMED, _FLAGS)
-    chosen = [name for name in ("user", "users", "history") if name in given.named]
-    chosen += ["all"] * ("all" in given.flags)
-    if len(chosen) != 1:
-        raise UserError("give one of --user, --users, --all and --history.")
-    output = Path(given.named["output"]) if "output" in given.named else None
-    if output:
-        check_output(output)
-    topk = given.named.get("topk", "10")
-    if not topk.isascii() or not topk.isdigit() or not 0 < len(topk) < 10:
-        raise UserError(f"--topk is {_short(topk)}; give a whole number of at least 1.")
-    history = _history(given.named["history"]) if "history" in given.named else None
-    file = _lines(Path(given.named["users"])) if "users" in given.named else []
-    recommender = Recommender.load(given.named["checkpoint"], given.named.get("device", "cpu"))
-    users: list[str] | None = None
-    if "all" in given.flags:
-        users = recommender.users[1:].tolist()
-    elif history is None:
-        one = given.named.get("user", "")
-        known = one in recommender._user_number  # ids may hold commas themselves
-        users = file or ([one] if known else one.split(","))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        table = recommender.recommend(users, int(topk), "include_seen" not in given.flags, history)
-    for warning in caught:
-        print(f"warning: {warning.message}", file=sys.stderr)
-    if history is not None:
-        table = table.drop(columns="user_id")
-    if output:
-        write_table(table, output)
-        print(f"{len(table):,} recommendations written to {output}")
-    else:
-        print_table(table)
-    return 0
-
-
-def parse_options(argv: list[str], named: tuple[str, ...], flags: tuple[str, ...]):
-    """The command's own options, of which --checkpoint is needed; any other is an error."""
-    given = parse_open(argv, named, flags, {})
-    for name in given.options:
-        raise UserError(f"unknown option --{name}{nearest(name, (*named, *flags))}")
-    if not given.named.get("checkpoint"):
-        raise UserError("no --checkpoint is given; name a run's folder, as in saved/DMF-...")
-    return given
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UserError(f"cannot read --users {path}: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"--users {path} is not UTF-8 text: {error.reason}.") from error
-    lines = [line for line in text.split("\n") if line]
-    if not lines:
-        raise UserError(f"--users {path} names no user; give one id per line.")
-    return lines
-
-
-def _history(text: str) -> dict[str, Any]:
-    """The pairs of a JSON object, given as text or as @FILE."""
-    where = "--history"
-    if text.startswith("@"):
-        where = f"--history {text[1:]}"
-        try:
-            text = Path(text[1:]).read_text(encoding="utf-8-sig")
-        except OSError as error:
-            raise UserError(f"cannot read {where}: {error.strerror}.") from error
-        except UnicodeDecodeError as error:
-            raise UserError(f"{where} is not UTF-8 text: {error.reason}.") from error
-
-    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len(dict(found)) < len(found):
-            raise UserError(f"{where} names an item twice.")
-        return dict(found)
-
-    try:
-        value = json.loads(text, object_pairs_hook=pairs)
-    except (ValueError, RecursionError) as error:
-        raise UserError(
-            f"{where} is not JSON ({error}); write it as '{{\"item\": rating, ...}}'."
-        ) from error
-    if not isinstance(value, dict):
-        raise UserError(f"{where} must be one JSON object, '{{\"item\": rating, ...}}'.")
-    return value

@@ -8,12 +8,15 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from recbole_dmf.compat import CONVERT_CHECKPOINT
 from recbole_dmf.errors import UserError
 from recbole_dmf.files import atomic_path
 from recbole_dmf.version import __version__
 
 FORMAT = 1
+CONVERT_CHECKPOINT = (
+    "If RecBole wrote it and you trust where it comes from, make a plain one of it: "
+    "recbole-dmf import-checkpoint FILE --output=FOLDER --trust-checkpoint"
+)
 _MAX_SIDE = 10**8  # users or items
 _SPARSE, _ARRAY, _TUPLE = "__scipy_sparse__", "__numpy__", "__tuple__"
 

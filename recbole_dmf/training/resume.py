@@ -1,13 +1,20 @@
-"""What changes while a model trains and its state dict does not hold: generators, attributes."""
+"""All that changes while a model trains, also what its state dict does not hold: for resume.pt."""
 
 import random
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import nn
+
+from recbole_dmf import __version__
+from recbole_dmf.data.negatives import NegativeSampler
+from recbole_dmf.errors import CannotGoOn
+from recbole_dmf.run_folder import RESUME
+from recbole_dmf.training.base import BaseTrainer
 
 _NOTED = (int, float, torch.Tensor, np.ndarray, sp.spmatrix, sp.sparray)
 Noted = dict[str, tuple[Any, int]]
@@ -68,3 +75,95 @@ def set_attributes(model: nn.Module, values: dict[str, Any], device: torch.devic
     for key, value in values.items():
         prefix, _, name = key.rpartition(".")
         setattr(modules[prefix], name, value.to(device) if torch.is_tensor(value) else value)
+
+
+def learner_state(trainer: BaseTrainer, train_data, fresh: Noted) -> dict[str, Any]:
+    """All that changes as `trainer` trains and the next epochs depend on.
+
+    Args:
+        trainer: between two epochs.
+        train_data: RecBole's training loader.
+        fresh: `note_attributes` of the model before the first epoch.
+    """
+    return {
+        "state_dict": dict(trainer.model.state_dict()),
+        "other_parameter": trainer.model.other_parameter(),
+        "attributes": changed_attributes(trainer.model, fresh),
+        "optimizers": {name: o.state_dict() for name, o in _optimizers(trainer).items()},
+        "generators": [g.get_state() for g in _generators(train_data)],
+        "own": trainer.own_state(),
+    }
+
+
+def load_learner_state(trainer: BaseTrainer, state: dict[str, Any], train_data) -> None:
+    """Inverse of `learner_state`, before the first epoch."""
+    trainer.load_own_state(state["own"], train_data)
+    trainer.model.load_state_dict(state["state_dict"])
+    trainer.model.load_other_parameter(state["other_parameter"])
+    set_attributes(trainer.model, state["attributes"], trainer.device)
+    for name, optimizer in _optimizers(trainer).items():
+        if name in state["optimizers"]:
+            optimizer.load_state_dict(state["optimizers"][name])
+    for generator, found in zip(_generators(train_data), state["generators"], strict=True):
+        generator.set_state(found)
+
+
+def _optimizers(trainer: BaseTrainer) -> dict[str, torch.optim.Optimizer]:
+    """By attribute; of those with several names the most telling one."""
+    found = {k: v for k, v in vars(trainer).items() if isinstance(v, torch.optim.Optimizer)}
+    others = [v for k, v in found.items() if k != "optimizer"]
+    return {k: v for k, v in found.items() if k != "optimizer" or not any(v is o for o in others)}
+
+
+def _generators(train_data) -> list[torch.Generator]:
+    """Those that RecBole's loader shuffles and draws negatives with."""
+    sampler = train_data._sampler
+    drawing = [sampler.generator] if isinstance(sampler, NegativeSampler) else []
+    return [train_data.generator, *drawing]
+
+
+def check_resumable(
+    state: dict[str, Any],
+    names: set[str],
+    folder: Path,
+    data_sha256: str,
+    environment: dict[str, Any],
+) -> list[str]:
+    """Check that a run can continue from what its resume.pt holds.
+
+    Args:
+        state: of resume.pt.
+        names: that it has to hold.
+        folder: of the run.
+        data_sha256: of the data set as it is now.
+        environment: versions, device and threads as they are now.
+
+    Returns:
+        What is different and does not stop it, for the log.
+
+    Raises:
+        CannotGoOn: damaged, of another version, other data or another device.
+    """
+    if missing := names.difference(state):
+        raise CannotGoOn(f"{folder / RESUME} is damaged: it lacks {', '.join(sorted(missing))}.")
+    if state["version"] != __version__:
+        raise CannotGoOn(
+            f"{folder} cannot go on: recbole-dmf {state['version']} began it, and this is "
+            f"{__version__}. Go on with that version, or start a new run."
+        )
+    if state["data_sha256"] != data_sha256:
+        raise CannotGoOn(
+            f"{folder} cannot go on: the interactions or their split are no longer those "
+            "that it was begun with. Put the data set's files back, or start a new run."
+        )
+    notes = []
+    for name, now in environment.items():
+        before = state["environment"].get(name)
+        if before != now and name == "device":
+            raise CannotGoOn(f"{folder} was made on {before}, not on {now}; go on there.")
+        if before != now:
+            notes.append(
+                f"{name} was {before}, is {now}: the last digits may differ from those of a "
+                "run that was not stopped."
+            )
+    return notes

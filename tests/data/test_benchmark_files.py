@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from conftest import random_rows, write_inter
 from recbole_dmf import run_recbole
+from recbole_dmf.commands import convert
 from recbole_dmf.config import build_config
 from recbole_dmf.data.benchmark_files import find_parts, part_names, split_parts
-from recbole_dmf.data.convert import main_convert
 from recbole_dmf.errors import UserError
 from recbole_dmf.host import lookup, properties
 from recbole_dmf.prepare import prepare
@@ -50,7 +50,7 @@ def ncf_files(folder, n_negatives=99, seed=0):
 def ncf(tmp_path):
     """The data path of the data set `ready`, converted from NCF's files, and what they hold."""
     source, test, candidates = ncf_files(tmp_path / "raw")
-    assert main_convert(["ncf", str(source), str(tmp_path / "data" / "ready")]) == 0
+    assert convert.main(["ncf", str(source), str(tmp_path / "data" / "ready")]) == 0
     return tmp_path / "data", test, candidates
 
 

@@ -1,15 +1,20 @@
+import copy
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from recbole.data.interaction import Interaction
 
 from recbole_dmf.data import interactions
 from recbole_dmf.data.interactions import (
     Rows,
     SparseInput,
-    distinct,
     interaction_matrix,
-    pair_products,
+    max_rating,
+    train_matrix,
+    with_ones,
 )
 
 
@@ -61,27 +66,40 @@ def test_no_dense_block_of_inputs():
     assert product.shape == (20, 2)
 
 
-@pytest.mark.parametrize("n", [1, 5, 30, 200])
-def test_distinct_rows_and_places_give_the_batch_back(n):
-    ids = torch.randint(40, (n,), generator=torch.Generator().manual_seed(n))
-    rows, place = distinct(ids, 40)
-    rows = torch.arange(40) if rows is None else rows
-    assert torch.equal(rows if place is None else rows[place], ids)
-    assert place is None or len(rows) in (40, len(rows.unique()))
+@pytest.fixture
+def dataset():
+    """What the functions read of a RecBole Dataset of three interactions, one of them twice."""
+    feat = {"u": [1, 2, 1, 2], "i": [2, 1, 2, 3], "r": [4.0, 2.0, 1.0, 3.0], "t": [9, 1, 5, 2]}
+    columns = {name: torch.tensor(values) for name, values in feat.items()}
+    return SimpleNamespace(
+        inter_feat=Interaction(columns),
+        uid_field="u",
+        iid_field="i",
+        time_field="t",
+        user_num=3,
+        item_num=4,
+        config={"RATING_FIELD": "r", "max_rating": None},
+    )
 
 
-@pytest.mark.parametrize("user_given", [True, False])
-@pytest.mark.parametrize("item_given", [True, False])
-@pytest.mark.parametrize("k", [1, 3])
-def test_pair_products_and_their_gradients(user_given, item_given, k, routines):
-    p, q = (torch.randn(n, 4, dtype=torch.float64, requires_grad=True) for n in (7, 7 * k))
-    user = torch.tensor([2, 0, 2, 6, 1, 2, 3]) if user_given else None
-    item = torch.randint(5, (7 * k,)) if item_given else None
+def test_one_training_matrix_for_all_who_ask(dataset):
+    matrix = train_matrix(dataset)
+    assert matrix.toarray().tolist() == [[0, 0, 0, 0], [0, 0, 4, 0], [0, 2, 0, 3]]  # the latest
+    assert train_matrix(dataset) is matrix
+    other = copy.copy(dataset)
+    other.inter_feat = Interaction({k: v[1:2] for k, v in dataset.inter_feat.interaction.items()})
+    assert train_matrix(other).toarray().tolist() == [[0, 0, 0, 0], [0, 0, 0, 0], [0, 2, 0, 0]]
+    assert with_ones(matrix).toarray().tolist() == [[0, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, 1]]
+    assert matrix.max() == 4  # the ones are another matrix
 
-    def plain(p, q):
-        p = p if user is None else p[user]
-        q = q if item is None else q[item]
-        return (p.repeat(k, 1) * q).sum(-1)
 
-    torch.testing.assert_close(pair_products(p, q, user, item), plain(p, q))
-    assert torch.autograd.gradcheck(lambda p, q: pair_products(p, q, user, item), (p, q))
+def test_the_scale_is_the_data_sets_then_the_options_then_the_datas(dataset):
+    assert max_rating(dataset) == 4
+    dataset.config["max_rating"] = 5
+    assert max_rating(dataset) == 5
+    dataset.max_rating = 10.0
+    assert max_rating(dataset) == 10
+    dataset.config["RATING_FIELD"] = "stars"
+    assert max_rating(dataset) == 1
+    del dataset._train_matrix
+    assert train_matrix(dataset).max() == 1

@@ -76,3 +76,13 @@ def test_user_with_every_item_is_an_error():
 def test_unknown_distribution_is_an_error():
     with pytest.raises(UserError, match="uniform, popularity"):
         NegativeSampler(matrix(0)[1], 0, "gaussian")
+
+
+def test_elsewhere_the_draws_begin_anew():
+    sampler = NegativeSampler(matrix(3)[1], 5)
+    users = torch.arange(12)
+    first = sampler.sample(users, 4)
+    assert sampler.to("cpu") is sampler
+    assert not torch.equal(sampler.sample(users, 4), first)
+    moved = sampler.to("cpu:0")  # another name, so another device
+    assert torch.equal(moved.sample(users, 4), first)

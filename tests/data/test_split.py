@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import ML_100K, SHARED, needs_shared
-from recbole_dmf.data.split import drop_duplicates, leave_one_out
+from recbole_dmf.data.history import count_earlier
+from recbole_dmf.data.split import drop_duplicates, leave_one_out, leave_two_out
 
 rows = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 40)), min_size=1, max_size=60)
 
@@ -29,6 +30,33 @@ def test_parts_are_disjoint_complete_and_latest(interactions, seed):
         assert test == [latest[-1]]
         assert len(valid) == 1
         assert valid[0] != test[0]
+
+
+@given(rows, st.booleans())
+def test_the_last_two_are_left_out_in_the_order_of_time(interactions, timed):
+    user, time = (np.array(column) for column in zip(*interactions, strict=True))
+    time = time.astype(float) if timed else None
+    split = leave_two_out(user, time)
+    with_random = leave_one_out(user, time, 0)
+    for part in ("test", "short_users", "untimed_users", "tied"):
+        assert np.array_equal(getattr(split, part), getattr(with_random, part))
+    assert sorted([*split.train, *split.valid, *split.test]) == list(range(len(user)))
+    order = np.lexsort((np.arange(len(user)), np.zeros(len(user)) if time is None else time))
+    expected = [
+        [row for row in order if user[row] == user[test] and row != test][-1] for test in split.test
+    ]
+    assert split.valid.tolist() == sorted(expected)
+
+
+def test_nothing_trained_on_is_later_than_the_validation_of_the_last_two():
+    frame, _ = latest_by_hand(ML_100K)
+    user, time = frame.user.factorize()[0], frame.time.to_numpy(np.float64)
+    split = leave_two_out(user, time)
+    assert len(split.valid) == 943
+    n_earlier = count_earlier(user, time, split.train)
+    of_train = np.bincount(user[split.train])
+    assert (n_earlier[split.valid] == of_train[user[split.valid]]).all()
+    assert (n_earlier[split.test] == of_train[user[split.test]]).all()
 
 
 def test_without_timestamps_the_last_row_is_the_latest():

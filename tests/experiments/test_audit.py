@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from conftest import SHARED, needs_shared, write_inter
-from recbole_dmf.commands.audit import main_audit
+from recbole_dmf.commands.audit import main
 from recbole_dmf.errors import UserError
 from recbole_dmf.experiments.audit import HEADER, audit, rows, summary
 
@@ -221,7 +221,7 @@ def test_command_prints_and_writes_plain_data(tmp_path, capsys):
             row[1] = 10_000 + number
     data_path = write_inter(tmp_path / "data", planted)
     out = tmp_path / "new" / "audit.json"
-    assert main_audit(["--dataset=tiny", f"--data_path={data_path}", f"--out={out}"]) == 0
+    assert main(["--dataset=tiny", f"--data_path={data_path}", f"--out={out}"]) == 0
     said = capsys.readouterr().out
     assert "tiny: figures mislead by cold items" in said
     content = json.loads(out.read_text())
@@ -236,7 +236,7 @@ def test_command_prints_and_writes_plain_data(tmp_path, capsys):
 
 def test_command_without_a_data_set():
     with pytest.raises(UserError, match="--dataset is missing"):
-        main_audit(["--out=x.json"])
+        main(["--out=x.json"])
 
 
 @needs_shared("amazon-music")

@@ -13,10 +13,13 @@ import pandas as pd
 import pytest
 
 from conftest import random_rows, write_inter
+from recbole_dmf.commands.compare import main
+from recbole_dmf.commands.model_arguments import take_settings, whole_numbers
 from recbole_dmf.config import changes
 from recbole_dmf.errors import UserError
-from recbole_dmf.experiments.compare import check_labels, compare, main_compare
-from recbole_dmf.experiments.plan import Column, take_settings, whole_numbers
+from recbole_dmf.experiments.compare import compare
+from recbole_dmf.experiments.plan import Column
+from recbole_dmf.experiments.planned_runs import check_labels
 
 FAST = {"epochs": 2, "train_batch_size": 512, "learning_rate": 0.01}
 
@@ -122,7 +125,7 @@ def test_interrupt_says_how_to_go_on(through, data, tmp_path):
     thread = threading.Thread(target=interrupt)
     thread.start()
     slow = [columns(data)[0], Column("ours", "DMF", columns(data)[1].options | {"epochs": 10**6})]
-    with pytest.raises(UserError, match=r"1 of 2 runs are finished in .*goes on") as caught:
+    with pytest.raises(UserError, match=r"1 of 2 runs are finished in .*continues") as caught:
         compare(folder, "Test", "tiny", slow, [1], {})
     thread.join()
     assert caught.value.exit_code == 130
@@ -219,7 +222,7 @@ def test_nothing_finished_is_an_error_that_names_the_reasons(data, tmp_path):
 def test_another_data_set_or_file_is_refused(through, data, tmp_path):
     folder, _ = through
     other = write_inter(tmp_path, random_rows(seed=5), "other")
-    with pytest.raises(UserError, match="holds a comparison on 'tiny', not on 'other'"):
+    with pytest.raises(UserError, match="has a comparison on 'tiny', not on 'other'"):
         compare(folder, "Test", "other", columns(other)[:1], [1], {})
     changed = write_inter(tmp_path / "changed", random_rows(seed=5))
     both = [columns(changed)[0], Column("Pop", "ItemPop", {"data_path": str(changed)})]
@@ -273,9 +276,9 @@ def test_command(data, tmp_path, capfd):
     argv = ["--dataset=tiny", "--models=twin=ItemPop,slow=BPR", "--seeds=3,4"]
     argv += [f"--data_path={data}", f"--results={folder}", "--set", "slow.learning_rate=-1e400"]
     with pytest.raises(UserError, match="learning_rate"):
-        main_compare(argv)
+        main(argv)
     argv[-1] = "slow.embedding_size=3"
-    assert main_compare([*argv, "--set=slow.epochs=1"]) == 0
+    assert main([*argv, "--set=slow.epochs=1"]) == 0
     out = capfd.readouterr().out
     for part in ("[3/3] slow, seed 4", "candidates sha256, test: ", str(folder / "report.html")):
         assert part in out
@@ -293,7 +296,7 @@ def test_command(data, tmp_path, capfd):
         (["--dataset=tiny"], "--models is missing"),
         (["--dataset=tiny", "--models=BPR", "--seeds=1,x"], "--seeds=1,x"),
         (["--dataset=tiny", "--models=BPR", "--seeds=1,1"], "different"),
-        (["--dataset=tiny", "--models=BPR,BPR"], "'BPR' is there twice"),
+        (["--dataset=tiny", "--models=BPR,BPR"], "'BPR' is given twice"),
         (["--dataset=tiny", "--models=../x=BPR"], "is no name"),
         (["--dataset=tiny", "--models=BPR,"], "is no name"),
         (["--dataset=tiny", "--models=BRP"], "did you mean BPR"),
@@ -304,11 +307,11 @@ def test_command(data, tmp_path, capfd):
 )
 def test_command_lines_that_cannot_be_understood(argv, message):
     with pytest.raises(UserError, match=message):
-        main_compare(argv)
+        main(argv)
 
 
 def test_help(capsys):
-    assert main_compare(["--help"]) == 0
+    assert main(["--help"]) == 0
     assert "--set MODEL.OPTION=VALUE" in capsys.readouterr().out
 
 

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from recbole_dmf.commands.report import main
 from recbole_dmf.errors import UserError
 from recbole_dmf.evaluation.metrics import expected_gain, gains, tied_gain
 from recbole_dmf.experiments import plots
-from recbole_dmf.experiments.report import main_report, write_report
+from recbole_dmf.experiments.report import write_report
 
 NASTY = "a_b & <i>50%</i> $x^2$ #1 \\ {~} [z] | `q` -- *"
 TABLES = ["report.html", "results.csv", "summary.md", "summary.tex"]
@@ -542,20 +543,20 @@ def test_a_failed_write_leaves_no_temporary_file(folder):
 
 
 def test_command(folder, capsys):
-    assert main_report([str(folder)]) == 0
+    assert main([str(folder)]) == 0
     out = capsys.readouterr().out
     assert "Table 2 (ml-100k)" in out
     assert str(folder / "report.html") in out
     (folder / "comparison.json").unlink()
     with pytest.raises(UserError, match=r"comparison\.json"):
-        main_report([str(folder)])
+        main([str(folder)])
 
 
 def test_without_matplotlib_the_page_says_how_to_get_plots(folder):
     code = (
         "import sys; sys.modules['matplotlib'] = None\n"
-        "from recbole_dmf.experiments.report import main_report\n"
-        "sys.exit(main_report(sys.argv[1:]))"
+        "from recbole_dmf.commands.report import main\n"
+        "sys.exit(main(sys.argv[1:]))"
     )
     root = Path(__file__).parents[2]
     done = subprocess.run(
@@ -565,4 +566,4 @@ def test_without_matplotlib_the_page_says_how_to_get_plots(folder):
     assert "recbole-dmf[report]" in done.stdout
     assert written(folder) == TABLES
     page = (folder / "report.html").read_text()
-    assert "<code>pip install &#x27;recbole-dmf[report]&#x27;</code>" in page
+    assert "<code>pip install &#39;recbole-dmf[report]&#39;</code>" in page

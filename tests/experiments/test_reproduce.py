@@ -4,16 +4,16 @@ from pathlib import Path
 import pytest
 import yaml
 
+from recbole_dmf.commands.reproduce import main
 from recbole_dmf.config import build_config
 from recbole_dmf.errors import UserError
-from recbole_dmf.experiments.compare import check_labels
 from recbole_dmf.experiments.plan import (
     Column,
     experiment_names,
     find_column,
     read_experiment,
 )
-from recbole_dmf.experiments.reproduce import main_reproduce
+from recbole_dmf.experiments.planned_runs import check_labels
 
 FILES = Path(__file__).parents[2] / "properties" / "experiment"
 ALL = [
@@ -96,7 +96,7 @@ def test_command(tiny, tmp_path, capfd):
         "--set",
         "DMF-2-ce.user_layers=[8, 4]",
     ]
-    assert main_reproduce([*argv, "DMF-2-ce.item_layers=[8, 4]", "NeuMF-p.pretrain_epochs=1"]) == 0
+    assert main([*argv, "DMF-2-ce.item_layers=[8, 4]", "NeuMF-p.pretrain_epochs=1"]) == 0
     about = json.loads((folder / "comparison.json").read_text())
     assert about["models"] == ["ItemPop", "NeuMF-p", "DMF-2-ce"]
     ce = json.loads((folder / "runs" / "DMF-2-ce-seed1" / "result.json").read_text())
@@ -117,9 +117,9 @@ def test_command(tiny, tmp_path, capfd):
 )
 def test_command_lines_that_cannot_be_understood(argv, message):
     with pytest.raises(UserError, match=message):
-        main_reproduce(argv)
+        main(argv)
 
 
 def test_help(capsys):
-    assert main_reproduce([]) == 0
+    assert main([]) == 0
     assert "table2" in capsys.readouterr().out

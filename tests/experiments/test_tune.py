@@ -12,16 +12,17 @@ import pytest
 import yaml
 
 from conftest import random_rows, write_inter
+from recbole_dmf.commands.tune import main
 from recbole_dmf.config import build_config
 from recbole_dmf.errors import UserError
-from recbole_dmf.experiments.space import (
+from recbole_dmf.experiments.search_space import (
     as_options,
     as_point,
     corner,
     distributions,
-    read_space,
+    read_search_space,
 )
-from recbole_dmf.experiments.tune import main_tune, tune
+from recbole_dmf.experiments.tune import tune
 from recbole_dmf.host.lookup import find_model
 
 pytest.importorskip("optuna", reason="Optuna (the extra `tune`) is not installed")
@@ -102,8 +103,8 @@ def test_stopped_and_continued_equals_run_through(through, data, tmp_path):
 
 CODE = """
 import sys
-from recbole_dmf.experiments.tune import main_tune
-main_tune(sys.argv[1:])
+from recbole_dmf.commands.tune import main
+main(sys.argv[1:])
 """
 
 
@@ -165,7 +166,7 @@ def test_interrupt_says_how_to_go_on(data, tmp_path):
     folder = tmp_path / "t"
     argv = ["--model=BPR", "--dataset=tiny", f"--data_path={data}", f"--results={folder}"]
     argv += ["--trials=3", "--epochs=100000", "--stopping_step=100000"]
-    code = CODE.replace("main_tune(", "from recbole_dmf.cli import guarded\nguarded(main_tune, ")
+    code = CODE.replace("main(", "from recbole_dmf.cli import guarded\nguarded(main, ")
     process = subprocess.Popen(
         [sys.executable, "-c", code, *argv],
         stdout=subprocess.DEVNULL,
@@ -208,7 +209,7 @@ def test_another_search_in_the_folder_is_refused(through, data):
 @pytest.mark.parametrize("model", SPACES)
 def test_shipped_spaces_fit_their_models(model):
     find_model(model)
-    space = read_space(model, None, {})
+    space = read_search_space(model, None, {})
     default = build_config(model, "ml-100k", None, {})
     point = as_point(space, default.final_config_dict)
     assert set(point) == set(space), "the model's defaults are in its space"
@@ -222,13 +223,13 @@ def test_shipped_spaces_fit_their_models(model):
 
 
 def test_given_options_are_not_searched():
-    assert "layers" not in read_space("DMF", None, {"user_layers": [8, 8], "mu": 0.1})
+    assert "layers" not in read_search_space("DMF", None, {"user_layers": [8, 8], "mu": 0.1})
     with pytest.raises(UserError, match="nothing is left"):
-        read_space("EASE", None, {"reg_weight": 1.0})
+        read_search_space("EASE", None, {"reg_weight": 1.0})
 
 
 def test_point_and_options_are_inverse():
-    space = read_space("DMF", None, {})
+    space = read_search_space("DMF", None, {})
     for point in (corner(space), as_point(space, as_options(space, corner(space)))):
         assert as_options(space, as_point(space, as_options(space, point))) == as_options(
             space, point
@@ -261,7 +262,7 @@ def test_point_and_options_are_inverse():
 def test_search_files_that_cannot_be_used(tmp_path, text, message):
     (tmp_path / "s.yaml").write_text(text)
     with pytest.raises(UserError, match=message):
-        read_space("EASE", tmp_path / "s.yaml", {})
+        read_search_space("EASE", tmp_path / "s.yaml", {})
 
 
 @pytest.mark.parametrize(
@@ -278,7 +279,7 @@ def test_search_files_that_cannot_be_used(tmp_path, text, message):
 )
 def test_command_lines_that_cannot_be_understood(argv, message):
     with pytest.raises(UserError, match=message):
-        main_tune(argv)
+        main(argv)
 
 
 def test_unknown_option_in_a_search_file(data, tmp_path):
@@ -289,5 +290,5 @@ def test_unknown_option_in_a_search_file(data, tmp_path):
 
 
 def test_help(capsys):
-    assert main_tune(["--help"]) == 0
+    assert main(["--help"]) == 0
     assert "--search FILE" in capsys.readouterr().out

@@ -24,7 +24,7 @@ def test_recbole_finds_ours_and_the_built_in_beside_it():
     assert recbole.utils.get_model("DMF") is DMF
     built_in = recbole.utils.get_model("RecBoleDMF")
     assert built_in.__mro__[1].__module__ == "recbole.model.general_recommender.dmf"
-    assert recbole.utils.get_trainer(None, "DMF").__module__ == "recbole_dmf.training.trainer"
+    assert recbole.utils.get_trainer(None, "DMF").__module__ == "recbole_dmf.training.algorithm1"
 
 
 def test_registering_twice_is_registering_once_and_can_be_taken_back(clean):

@@ -18,9 +18,11 @@ from recbole_dmf.evaluation.evaluate import summarise
 from recbole_dmf.host import lookup
 from recbole_dmf.models import item_knn
 from recbole_dmf.models.item_knn import EPSILON, discount_frequent, nearest_neighbours
-from recbole_dmf.models.neumf_pretrained import STAGES, NeuMFpTrainer
+from recbole_dmf.models.neumf_pretrained import STAGES
 from recbole_dmf.prepare import prepare
-from recbole_dmf.training.trainer import DMFTrainer, trainer_class
+from recbole_dmf.training.algorithm1 import DMFTrainer
+from recbole_dmf.training.neumf import NeuMFpTrainer
+from recbole_dmf.training.trainer import trainer_class
 
 
 def all_scores(model):
@@ -74,6 +76,7 @@ def similarities(model):
     return w if model.method == "user" else w.T
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["item", "user"])
 @pytest.mark.parametrize("shrink", [0.0, 10.0])
 def test_item_knn_scores_as_recbole(ml_100k, method, shrink):
@@ -82,6 +85,7 @@ def test_item_knn_scores_as_recbole(ml_100k, method, shrink):
     torch.testing.assert_close(all_scores(ours), all_scores(recboles), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["item", "user"])
 def test_item_knn_takes_the_same_neighbours_as_recbole(ml_100k, method):
     """Except among equally similar ones at the last place, where RecBole's choice is arbitrary."""
@@ -182,6 +186,7 @@ def test_item_knn_on_ratings(ready):
 # EASE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reg_weight", [1.0, 250.0])
 def test_ease_scores_as_recbole(ml_100k, reg_weight):
     ours, recboles = (ml_100k(name, reg_weight=reg_weight) for name in ("EASE", "RecBoleEASE"))
@@ -327,6 +332,7 @@ def validated(trainer):
     return summarise(counts, ["ndcg"], [10])["expected"]["ndcg@10"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epochs", [0, 3])
 def test_stages_are_counted_through_and_start_from_the_best(ready, tmp_path, epochs):
     trainer, history = staged(
@@ -354,6 +360,7 @@ def test_stages_are_counted_through_and_start_from_the_best(ready, tmp_path, epo
             assert validated(trainer) == stage["valid_score"]
 
 
+@pytest.mark.slow
 def test_stages_stop_early_on_their_own(ready, tmp_path):
     trainer, history = staged(
         ready, tmp_path, pretrain_epochs=30, stopping_step=1, epochs=30, eval_step=1

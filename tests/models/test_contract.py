@@ -11,6 +11,7 @@ from recbole.utils import init_seed
 from conftest import random_rows, write_inter
 from recbole_dmf.config import build_config
 from recbole_dmf.host import lookup
+from recbole_dmf.models.fitted import n_stored
 from recbole_dmf.prepare import prepare
 from recbole_dmf.run import run_in
 from recbole_dmf.training.checkpoint import load_checkpoint, save_checkpoint
@@ -26,6 +27,10 @@ MODELS = {
     "BPR": {},
     "EASE": {},
     "Pop": {},
+    "RecentPop": {},
+    "SequentialKNN": {},
+    "SASRec": {"hidden_size": 8, "train_batch_size": 2000},
+    "GRU4Rec": {"embedding_size": 8, "hidden_size": 8},
 }
 # Options that are enough to find two separate blocks.
 LEARNS = {
@@ -37,6 +42,10 @@ LEARNS = {
     "BPR": {"learning_rate": 0.03, "epochs": 30},
     "EASE": {},
 }
+
+
+ONCE = ("ItemPop", "ItemKNN", "EASE", "Pop")  # no epochs, whatever `--epochs` says
+EPOCHS = {"NeuMFp": 2 + 2 + 1 + 2}
 
 
 class Run:
@@ -109,10 +118,34 @@ def users(run):
 def test_fits(run):
     result = json.loads((run.folder / "result.json").read_text())
     assert result == run.result
-    assert 1 <= result["best_epoch"] <= result["epochs_run"]
+    if run.config["model"] in ONCE:
+        assert (result["best_epoch"], result["epochs_run"]) == (None, 1)
+    else:
+        assert (
+            1 <= result["best_epoch"] <= result["epochs_run"] == EPOCHS.get(run.config["model"], 2)
+        )
     for phase in ("valid", "test"):
         for reading in ("sampled", "expected", "full"):
             assert all(0 <= value <= 1 for value in result["metrics"][phase][reading].values())
+
+
+def test_size_is_the_numbers_that_the_scores_need(run):
+    users, items = run.model.n_users, run.model.n_items
+    expected = {
+        "DMF": 64 * (users + items) + 2 * (64 * 64 + 64),
+        "LFM": 64 * (users + items) + 2 * 64 * 64,
+        "ItemPop": items,
+        "EALS": 8 * (users + items),
+        "BPR": 64 * (users + items),
+        "EASE": users**2 + items,  # the inverse over users, who are fewer, and the diagonal
+        "Pop": items + 1,  # RecBole keeps the largest count as well
+    }
+    name = run.config["model"]
+    if name == "ItemKNN":
+        scores = np.diff(run.model.neighbours.indptr)
+        assert n_stored(run.model) == scores.sum() <= 20 * items
+    elif name in expected:
+        assert n_stored(run.model) == expected[name]
 
 
 def test_scores_have_a_shape_and_are_finite(run, users):
@@ -191,6 +224,7 @@ def blocks(tmp_path_factory):
     return write_inter(tmp_path_factory.mktemp("blocks"), rows, "blocks")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LEARNS)
 def test_planted_blocks_are_found(name, blocks, tmp_path):
     run = Run(tmp_path, name, blocks, "blocks", **{"train_batch_size": 256, **LEARNS[name]})
@@ -213,11 +247,22 @@ def pairs(tmp_path_factory):
     return write_inter(tmp_path_factory.mktemp("pairs"), rows, "pairs")
 
 
-@pytest.mark.parametrize(("recent_items", "found"), [(0, False), (2, True)])
-def test_planted_successors_are_found_by_the_latest_items(recent_items, found, pairs, tmp_path):
-    options = {"epochs": 15, "learning_rate": 0.01, "train_batch_size": 1024}
-    options |= {"preset": "dmf-scaled-cosine", "recent_items": recent_items}
-    run = Run(tmp_path, "DMF", pairs, "pairs", **options)
+DMF = {"preset": "dmf-scaled-cosine", "epochs": 15, "learning_rate": 0.01, "train_batch_size": 1024}
+SASREC = {"hidden_size": 16, "epochs": 15, "learning_rate": 0.01, "train_batch_size": 4000}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "options", "found"),
+    [
+        ("DMF", {**DMF, "recent_items": 0}, False),
+        ("DMF", {**DMF, "recent_items": 2}, True),
+        ("SequentialKNN", {}, True),
+        ("SASRec", SASREC, True),
+    ],
+)
+def test_planted_successors_are_found_by_the_latest_items(model, options, found, pairs, tmp_path):
+    run = Run(tmp_path, model, pairs, "pairs", **options)
     first = (run.test_counts()["full_above"] == 0).mean()
     assert first > 0.4 if found else first < 0.2
 

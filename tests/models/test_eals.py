@@ -160,6 +160,7 @@ def test_last_coordinate_has_no_gradient_left():
     assert np.abs(leaf.grad[trained, 0].numpy()).max() > 1e-3
 
 
+@pytest.mark.slow
 @given(problems, st.sampled_from([0.0, 0.01, 1.0]))
 @settings(deadline=None, max_examples=200)
 def test_objective_never_rises(problem, reg):
@@ -270,6 +271,7 @@ def ids(dataset, field, tokens):
     return torch.tensor([dataset.token2id(field, token) for token in tokens])
 
 
+@pytest.mark.slow
 def test_model_trains_and_scores_in_recbole_ids(build):
     torch.manual_seed(1)
     model, dataset = build()
@@ -320,6 +322,7 @@ def test_state_dict_carries_the_model(build):
     )
 
 
+@pytest.mark.slow
 def test_optimiser_step_changes_nothing(build):
     model, _ = build()
     optimiser = torch.optim.Adam(model.parameters(), lr=0.1)

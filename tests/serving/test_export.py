@@ -8,7 +8,7 @@ import torch
 from conftest import history_of
 from recbole_dmf.errors import UserError
 from recbole_dmf.serving import export as module
-from recbole_dmf.serving.export import FORMATS, HELP, export, main_export
+from recbole_dmf.serving.export import export, tower_vectors
 
 VARIANTS = [
     "DMF-cosine",
@@ -99,8 +99,9 @@ def test_user_tower_outside_torch(name, load, tmp_path):
 def test_a_wrong_user_tower_is_not_written(load, tmp_path, monkeypatch):
     pytest.importorskip("onnx", reason="ONNX needs the extra `onnx`")
     pytest.importorskip("onnxruntime", reason="ONNX needs the extra `onnx`")
-    right = module._vectors
-    monkeypatch.setattr(module, "_vectors", lambda r: (right(r)[0] + 1e-4, right(r)[1]))
+    monkeypatch.setattr(
+        module, "tower_vectors", lambda r: (tower_vectors(r)[0] + 1e-4, tower_vectors(r)[1])
+    )
     with pytest.raises(UserError, match=r"differ from torch's by 1\.0e-04"):
         export(load("DMF-cosine"), tmp_path / "out", ["npz", "onnx"])
     assert not (tmp_path / "out").exists()
@@ -120,70 +121,6 @@ def test_weights(name, load, tmp_path):
     assert (found.keys() > state.keys()) == (name == "LightGCN")  # its propagated vectors
     assert about["model"] == recommender.content["model"]
     assert json.loads(about["settings"]) == recommender.content["settings"]
-
-
-def test_command_line_writes_all_formats(folder_of, tmp_path, capsys):
-    for package in ("faiss", "safetensors", "onnx", "onnxruntime"):
-        pytest.importorskip(package, reason="needs the extras faiss, safetensors and onnx")
-    argv = [f"--checkpoint={folder_of('DMF-scaled')}", f"--output={tmp_path / 'out'}"]
-    assert main_export([*argv, "--formats", ",".join(FORMATS)]) == 0
-    written = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert written == ["items.faiss", "user_tower.onnx", "vectors.npz", "weights.safetensors"]
-    out = capsys.readouterr().out
-    assert all(name in out for name in written)
-    assert main_export(["-h"]) == 0
-    assert capsys.readouterr().out == HELP
-
-
-BAD = {
-    "no checkpoint": (["--output={tmp}/out"], "no --checkpoint"),
-    "no output": (["--checkpoint={DMF-cosine}"], "no --output"),
-    "unknown format": (
-        ["--checkpoint={DMF-cosine}", "--output={tmp}/out", "--formats=npz,zip"],
-        "'zip'; choose from npz",
-    ),
-    "empty formats": (
-        ["--checkpoint={DMF-cosine}", "--output={tmp}/out", "--formats="],
-        "formats names ''",
-    ),
-    "unknown option": (
-        ["--checkpoint={DMF-cosine}", "--output={tmp}/out", "--format=npz"],
-        "did you mean formats",
-    ),
-    "output is a file": (["--checkpoint={DMF-cosine}", "--output={tmp}/file"], "cannot"),
-    "checkpoint missing": (["--checkpoint={tmp}/no", "--output={tmp}/out"], "no checkpoint"),
-    "no vectors": (["--checkpoint={ItemPop}", "--output={tmp}/out"], "has no vectors"),
-    "no vectors for faiss": (
-        ["--checkpoint={EASE}", "--output={tmp}/out", "--formats=faiss"],
-        "has no vectors|needs faiss",
-    ),
-    "no user tower": (
-        ["--checkpoint={BPR}", "--output={tmp}/out", "--formats=npz,onnx"],
-        "DMF's user tower|needs onnx",
-    ),
-    "not all in tensors": (
-        ["--checkpoint={ItemKNN}", "--output={tmp}/out", "--formats=safetensors"],
-        "ItemKNN keeps neighbours|needs safetensors",
-    ),
-}
-
-
-BAD_MODELS = ("DMF-cosine", "ItemPop", "ItemKNN", "EASE", "BPR")
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_bad_commands(case, folder_of, tmp_path, capsys):
-    argv, message = BAD[case]
-    (tmp_path / "file").write_text("")
-    places = {"tmp": str(tmp_path)}
-    places |= {n: str(folder_of(n)) for n in BAD_MODELS}
-    for name, place in places.items():
-        argv = [word.replace(f"{{{name}}}", place) for word in argv]
-    capsys.readouterr()
-    with pytest.raises(UserError, match=message):
-        main_export(argv)
-    assert capsys.readouterr().out == ""
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,4 @@
 import csv
-import json
 import pickle
 
 import numpy as np
@@ -9,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import history_of, random_rows, write_inter
+from conftest import history_of, random_rows
+from finished_runs import HARD_IDS
 from recbole_dmf.errors import UserError
-from recbole_dmf.serving.output import print_table
-from recbole_dmf.serving.recommend import HELP, Recommender, main_recommend, top_k
+from recbole_dmf.serving.recommend import Recommender, top_k
 from recbole_dmf.training.checkpoint import load_checkpoint, save_checkpoint
 
 MODELS = [
@@ -274,33 +273,7 @@ def test_other_models_know_no_new_users_or_items(name, load):
             call(load(name))
 
 
-HARD_IDS = [
-    "007",
-    "7",
-    " lead",
-    "two words",
-    "naïve-日本語-🎬",
-    "x" * 500,
-    "a,b",
-    '"quoted"',
-    "1e3",
-]
-
-
-@pytest.fixture(scope="module")
-def hard_run(tmp_path_factory, train_on):
-    """Folder of a run on a data set in which some users and items have awkward ids."""
-    base = tmp_path_factory.mktemp("hard")
-    plain = random_rows()
-    items = dict.fromkeys(row[1] for row in plain)
-    names = dict(zip(items, HARD_IDS, strict=False))
-    names |= {f"u{n}": name for n, name in enumerate(HARD_IDS)}
-    rows = [(names.get(u, u), names.get(i, i), r, t) for u, i, r, t in plain]
-    data = write_inter(base / "data", rows)
-    return train_on(base, data, "DMF", {"epochs": 1, "init": "xavier"})
-
-
-def test_ids_survive_training(hard_run, capsys):
+def test_ids_survive_training(hard_run):
     recommender = Recommender.load(hard_run)
     assert set(HARD_IDS) <= set(recommender.users) & set(recommender.items)
     found = recommender.recommend(HARD_IDS, k=1000, exclude_seen=False)
@@ -310,38 +283,9 @@ def test_ids_survive_training(hard_run, capsys):
     assert recommender.recommend(7).equals(recommender.recommend("7"))
     with pytest.raises(UserError, match="twice"):
         recommender.recommend(history={"7": 1, 7: 2})
-    for user in ("a,b", "007", "x" * 500):
-        assert main_recommend([f"--checkpoint={hard_run}", "--user", user, "--topk=2"]) == 0
-        lines = capsys.readouterr().out.splitlines()[2:]
-        assert [line.startswith(user + " ") for line in lines] == [True, True]
 
 
-@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
-def test_ids_survive_every_output(suffix, hard_run, tmp_path):
-    if suffix == "parquet":
-        pytest.importorskip("pyarrow", reason="Parquet needs the extra `parquet`")
-    (tmp_path / "users.txt").write_text("\n".join(HARD_IDS), encoding="utf-8")
-    file = tmp_path / f"out.{suffix}"
-    users = f"--users={tmp_path / 'users.txt'}"
-    argv = [f"--checkpoint={hard_run}", "--topk=1000", "--include-seen", users]
-    assert main_recommend([*argv, f"--output={file}"]) == 0
-    if suffix == "csv":
-        with file.open(encoding="utf-8", newline="") as stream:
-            written = pd.DataFrame(list(csv.DictReader(stream)))
-    elif suffix == "jsonl":
-        lines = file.read_text(encoding="utf-8").splitlines()
-        written = pd.DataFrame([json.loads(line) for line in lines])
-    else:
-        written = pd.read_parquet(file)
-    found = Recommender.load(hard_run).recommend(HARD_IDS, k=1000, exclude_seen=False)
-    assert list(written) == list(found)
-    for name in ("user_id", "item_id"):
-        assert written[name].tolist() == found[name].tolist()
-    assert written["rank"].astype(int).tolist() == found["rank"].tolist()
-    assert np.array_equal(written["score"].astype(np.float32), found["score"])
-
-
-def test_a_user_without_unseen_items_gets_none(load, capsys):
+def test_a_user_without_unseen_items_gets_none(load):
     recommender = load("ItemPop")
     everything = Recommender(dict(recommender.content))
     everything.train = recommender.train.tolil()
@@ -352,8 +296,6 @@ def test_a_user_without_unseen_items_gets_none(load, capsys):
     none = everything.recommend(recommender.users[1])
     assert list(none) == list(found)
     assert none.empty
-    print_table(none)
-    assert capsys.readouterr().out.split()[:4] == ["user_id", "item_id", "rank", "score"]
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -367,40 +309,6 @@ def test_rebuilt_model_ranks_as_the_trained_one(name, load, folder_of):
         ranked = recommender.recommend(row["user_id"], k=1000).set_index("item_id")["score"]
         above = int((ranked > ranked[row["item_id"]]).sum())
         assert above - int(row["full_above"]) in (0, 1)
-
-
-def test_command_line_chooses_users(folder_of, load, capsys, tmp_path):
-    folder, recommender = folder_of("DMF-cosine"), load("DMF-cosine")
-    file = tmp_path / "out.csv"
-    common = [f"--checkpoint={folder}", "--topk", "3", f"--output={file}"]
-    everybody = recommender.users[1:].tolist()
-    for argv, users in ((["--user=u1,u2"], ["u1", "u2"]), (["--all"], everybody)):
-        assert main_recommend([*common, *argv]) == 0
-        written = pd.read_csv(file, dtype={"user_id": str, "item_id": str})
-        expected = recommender.recommend(users, k=3)
-        pd.testing.assert_frame_equal(written, expected, check_dtype=False, rtol=1e-6)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv"]
-    assert "recommendations written to" in capsys.readouterr().out
-
-
-def test_command_line_takes_a_history(folder_of, load, capsys, tmp_path):
-    history = {"i1": 5, "i2": 3.5}
-    (tmp_path / "h.json").write_text(json.dumps({**history, "nowhere": 1}), encoding="utf-8")
-    folder = folder_of("DMF-cosine")
-    expected = load("DMF-cosine").recommend(history=history, k=4)
-    for text in (json.dumps(history), f"@{tmp_path / 'h.json'}"):
-        assert main_recommend([f"--checkpoint={folder}", "--topk=4", "--history", text]) == 0
-        printed = capsys.readouterr()
-        rows = [line.split() for line in printed.out.splitlines()]
-        assert rows[0] == ["item_id", "rank", "score"]
-        assert [row[0] for row in rows[2:]] == expected["item_id"].tolist()
-        assert ("'nowhere'" in printed.err) == text.startswith("@")
-
-
-def test_help_needs_nothing(capsys):
-    assert main_recommend(["--help"]) == 0
-    assert main_recommend([]) == 0
-    assert capsys.readouterr().out == HELP * 2
 
 
 BAD_CALLS = {
@@ -516,62 +424,3 @@ def test_unknown_device(folder_of):
     for device in ("nonsense", "cuda:99", None):
         with pytest.raises(UserError, match="no device"):
             Recommender.load(folder_of("DMF-cosine"), device=device)
-
-
-BAD_COMMANDS = {
-    "no checkpoint": (["--user=u1"], "no --checkpoint"),
-    "nobody": (["--checkpoint={run}"], "one of --user"),
-    "user and all": (["--checkpoint={run}", "--user=u1", "--all"], "one of --user"),
-    "unknown user": (["--checkpoint={run}", "--user=u1,nobody"], "'nobody'"),
-    "empty user": (["--checkpoint={run}", "--user="], "user '' is not among"),
-    "unknown option": (["--checkpoint={run}", "--usr=u1"], "did you mean user"),
-    "stray word": (["--checkpoint={run}", "u1"], "stands alone"),
-    "topk is 0": (["--checkpoint={run}", "--all", "--topk=0"], "k is 0"),
-    "topk is text": (["--checkpoint={run}", "--all", "--topk=ten"], "--topk is 'ten'"),
-    "topk is huge": (["--checkpoint={run}", "--all", "--topk=" + "9" * 5000], "--topk"),
-    "topk is no ASCII digit": (["--checkpoint={run}", "--all", "--topk=²"], "--topk"),
-    "unknown device": (["--checkpoint={run}", "--all", "--device=tpu9"], "no device"),
-    "broken JSON": (["--checkpoint={run}", '--history={{"i1": '], "not JSON"),
-    "JSON list": (["--checkpoint={run}", '--history=["i1"]'], "one JSON object"),
-    "Python instead of JSON": (["--checkpoint={run}", "--history={{'i1': 5}}"], "not JSON"),
-    "JSON NaN": (["--checkpoint={run}", '--history={{"i1": NaN}}'], "is nan"),
-    "JSON infinity": (["--checkpoint={run}", '--history={{"i1": 1e999}}'], "is inf"),
-    "JSON twice": (["--checkpoint={run}", '--history={{"i1": 1, "i1": 2}}'], "twice"),
-    "JSON too deep": (["--checkpoint={run}", "--history=" + "[" * 100_000], "not JSON"),
-    "JSON empty": (["--checkpoint={run}", "--history={{}}"], "at least one"),
-    "history file missing": (["--checkpoint={run}", "--history=@{tmp}/no.json"], "cannot read"),
-    "users file missing": (["--checkpoint={run}", "--users={tmp}/no.txt"], "cannot read"),
-    "users file empty": (["--checkpoint={run}", "--users={tmp}/empty.txt"], "names no user"),
-    "users file binary": (["--checkpoint={run}", "--users={tmp}/latin.txt"], "not UTF-8"),
-    "users file is a folder": (["--checkpoint={run}", "--users={tmp}"], "cannot read"),
-    "other suffix": (["--checkpoint={run}", "--all", "--output={tmp}/a.xlsx"], "end in .csv"),
-    "no suffix": (["--checkpoint={run}", "--all", "--output=a"], "end in .csv"),
-    "no such folder": (["--checkpoint={run}", "--all", "--output={tmp}/no/a.csv"], "no folder"),
-    "output is a folder": (["--checkpoint={run}", "--all", "--output={tmp}/d.csv"], "is a folder"),
-    "name too long": (
-        ["--checkpoint={run}", "--all", "--output={tmp}/" + "a" * 300 + ".csv"],
-        "cannot write",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", BAD_COMMANDS)
-def test_bad_commands(case, folder_of, tmp_path, capsys):
-    argv, message = BAD_COMMANDS[case]
-    (tmp_path / "empty.txt").write_text("\n\n")
-    (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
-    (tmp_path / "d.csv").mkdir()
-    before = sorted(path.name for path in tmp_path.iterdir())
-    places = {"run": folder_of("DMF-cosine"), "tmp": tmp_path}
-    with pytest.raises(UserError, match=message):
-        main_recommend([word.format(**places) for word in argv])
-    assert capsys.readouterr().out == ""
-    assert sorted(path.name for path in tmp_path.iterdir()) == before
-
-
-def test_parquet_without_pyarrow(folder_of, tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    argv = [f"--checkpoint={folder_of('DMF-cosine')}", "--all", f"--output={tmp_path}/a.parquet"]
-    with pytest.raises(UserError, match=r"recbole-dmf\[parquet\]"):
-        main_recommend(argv)
-    assert not list(tmp_path.iterdir())

@@ -142,7 +142,7 @@ def test_both_files_are_of_one_epoch_wherever_the_run_is_killed(start, stop, mon
         with pytest.raises(Stop):
             start("BPR", **options)
     folder = max(Path(through["folder"]).parent.iterdir(), key=lambda path: path.stat().st_mtime)
-    assert load_checkpoint(folder / "resume.pt")["best_epoch"] == 1
+    assert load_checkpoint(folder / "resume.pt")["checkpoint_epoch"] == 1
     assert load_checkpoint(folder / "model-before.pt")["epoch"] == 1
     assert_equal(
         outcome(start("BPR", resume=folder, **options)["folder"]), outcome(through["folder"])
@@ -183,7 +183,7 @@ def test_what_cannot_go_on_is_explained(start, data, tmp_path):
     for key, value, message in (
         ("version", "0.0.1", "recbole-dmf 0.0.1 began it"),
         ("data_sha256", "0", "no longer those"),
-        ("best_epoch", 9, "not that of epoch 9"),
+        ("checkpoint_epoch", 9, "not that of epoch 9"),
         ("environment", {"device": "cuda"}, "was made on cuda, not on cpu"),
         ("format", 99, "of format 99.*install version 0"),
         ("learner", {"state_dict": {}}, "does not fit the model"),
@@ -192,7 +192,7 @@ def test_what_cannot_go_on_is_explained(start, data, tmp_path):
         with pytest.raises(UserError, match=message):
             start("BPR", resume=folder)
     torch.save({"format": 1, "version": "0.1.0"}, state)
-    with pytest.raises(CannotGoOn, match="it lacks best_epoch"):
+    with pytest.raises(CannotGoOn, match=r"it lacks .*checkpoint_epoch"):
         start("BPR", resume=folder)
     state.write_bytes(b"no checkpoint")
     with pytest.raises(UserError, match="damaged"):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from recbole_dmf.host import lookup
-from recbole_dmf.training.trainer import SINGLE_THREAD_BATCH, DMFTrainer
+from recbole_dmf.training.algorithm1 import SINGLE_THREAD_BATCH, DMFTrainer
 
 
 @pytest.fixture

@@ -1,0 +1,98 @@
+"""`recbole-dmf convert [FORMAT] SOURCE OUT`: rating data of other formats to atomic files."""
+
+import argparse
+from pathlib import Path
+
+from recbole_dmf.commands.arguments import Parser
+from recbole_dmf.datasets import sources
+from recbole_dmf.datasets.convert import (
+    atomic_file,
+    cleaned,
+    convert_ncf,
+    write_interactions,
+    write_side_file,
+)
+from recbole_dmf.datasets.summary import describe
+from recbole_dmf.datasets.tables import Columns, read_table
+from recbole_dmf.errors import UserError
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        "convert", "Rating data to atomic files OUT/<name of OUT>.inter (.item, .user)."
+    )
+    parser.usage = "recbole-dmf convert [FORMAT] SOURCE OUT [options]"
+    parser.add_argument(
+        "arguments",
+        nargs="+",
+        metavar="FORMAT SOURCE OUT",
+        help=f"FORMAT is one of {', '.join(sources.FORMATS)}; told from the source if left out",
+    )
+    parser.add_argument("--min-item-interactions", type=int, default=0, metavar="N")
+    parser.add_argument("--min-user-interactions", type=int, default=0, metavar="N")
+    parser.add_argument("--core", action="store_true", help="repeat both filters until stable")
+    columns = parser.add_argument_group("only for FORMAT table")
+    columns.add_argument("--user", metavar="COLUMN", help="default: user_id")
+    columns.add_argument("--item", metavar="COLUMN", help="default: item_id")
+    columns.add_argument("--rating", metavar="COLUMN", help="default: none, implicit data")
+    columns.add_argument("--timestamp", metavar="COLUMN", help="default: none")
+    columns.add_argument(
+        "--timestamp-format", metavar="F", help="s, ms, us, ns, ISO8601 or a format as %%Y-%%m-%%d"
+    )
+    columns.add_argument("--columns", metavar="A,B,...", help="all columns of a headerless file")
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    """The command `convert`; prints a summary and returns 0.
+
+    Raises:
+        UserError: what is wrong with the source or the options; then nothing is written.
+    """
+    options = _parser().parse(argv)
+    if len(options.arguments) not in (2, 3):
+        raise UserError("name a source and a folder to write: recbole-dmf convert SOURCE OUT.")
+    *given, source_name, out_name = options.arguments
+    source, out = Path(source_name), Path(out_name)
+    format_ = given[0] if given else sources.detect(source)
+    if format_ not in sources.FORMATS:
+        raise UserError(f"unknown format {format_!r}; known are {', '.join(sources.FORMATS)}.")
+    for name in ("user", "item", "rating", "timestamp", "timestamp_format", "columns"):
+        if getattr(options, name) is not None and format_ != "table":
+            raise UserError(f"--{name.replace('_', '-')} is for tables, but this is {format_}.")
+    atomic_file(out, "inter")  # before the long part
+    if format_ == "ncf":
+        if options.min_item_interactions or options.min_user_interactions or options.core:
+            raise UserError(
+                "filters would break the ready-made split of ncf files; leave them out."
+            )
+        print(*convert_ncf(source, out), sep="\n")
+        return 0
+    if format_ == "table":
+        found = sources.Source(read_table(source, _columns(options)))
+    else:
+        found = {"movielens": sources.movielens, "amazon": sources.amazon}[format_](source)
+    interactions, notes = cleaned(
+        found.interactions,
+        options.min_item_interactions,
+        options.min_user_interactions,
+        options.core,
+    )
+    for suffix, rows in found.tables.items():
+        if len(rows) > 1:
+            write_side_file(atomic_file(out, suffix), rows)
+    path = write_interactions(out, interactions)
+    print(describe(out.resolve().name, interactions), *notes, f"written to {path}", sep="\n")
+    return 0
+
+
+def _columns(options: argparse.Namespace) -> Columns:
+    names = options.columns.split(",") if options.columns else None
+    return Columns(
+        options.user or "user_id",
+        options.item or "item_id",
+        options.rating,
+        options.timestamp,
+        options.timestamp_format,
+        tuple(names) if names else None,
+    )

@@ -1,0 +1,141 @@
+"""Rating data of other formats to RecBole atomic files."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from recbole_dmf.data.split import drop_duplicates
+from recbole_dmf.datasets import sources
+from recbole_dmf.datasets.gather import Interactions
+from recbole_dmf.datasets.summary import in_seconds
+from recbole_dmf.datasets.tables import Columns, from_frame
+from recbole_dmf.datasets.writer import write_atomic
+from recbole_dmf.errors import UserError
+from recbole_dmf.options import check_name
+
+
+def to_atomic(
+    frame: pd.DataFrame,
+    out: Path,
+    user: str = "user_id",
+    item: str = "item_id",
+    rating: str | None = None,
+    timestamp: str | None = None,
+) -> Path:
+    """Write a data frame as the atomic file `out/<name of out>.inter`.
+
+    Args:
+        frame: a row per interaction; ids str or int, ratings numbers above 0, timestamps numbers
+            (seconds since 1970, or milli-, micro- or nanoseconds) or datetimes.
+        out: the folder to write to; RecBole finds it by `--data_path=PARENT --dataset=NAME`.
+        user, item, rating, timestamp: names of columns; None where there is none.
+
+    Returns:
+        The path of the file. Of duplicated (user, item) pairs it holds the latest.
+
+    Raises:
+        UserError: what cannot be written, with its row; then no file is written.
+    """
+    interactions = from_frame(frame, Columns(user, item, rating, timestamp), "the data frame")
+    interactions, _ = cleaned(interactions)
+    return write_interactions(Path(out), interactions)
+
+
+def cleaned(
+    interactions: Interactions, min_items: int = 0, min_users: int = 0, core: bool = False
+) -> tuple[Interactions, list[str]]:
+    """Timestamps in seconds, pairs once, and only items and users with enough interactions.
+
+    Args:
+        min_items: fewest interactions of an item, counted before anything is filtered.
+        min_users: fewest interactions of a user, counted after the items were filtered, once
+            (this order gives the paper's Amazon sets, Sec. 4.1).
+        core: repeat both until all of both have enough.
+
+    Returns:
+        What is left, and a text for each change.
+
+    Raises:
+        UserError: nothing is left.
+    """
+    notes: list[str] = []
+    if interactions.times is not None:
+        times, notes = in_seconds(interactions.times)
+        interactions = replace(interactions, times=times)
+    users, items = interactions.users.codes, interactions.items.codes
+    keep = np.zeros(len(interactions), dtype=bool)
+    keep[drop_duplicates(users, items, interactions.times)] = True
+    notes.append(f"{(~keep).sum()} duplicated (user, item) pairs dropped, the latest of each kept")
+    interactions = interactions.where(keep)
+    start = len(interactions)
+    while min_items > 1 or min_users > 1:
+        before = len(interactions)
+        for side, fewest in (("items", min_items), ("users", min_users)):
+            codes = getattr(interactions, side).codes
+            interactions = interactions.where(np.bincount(codes, minlength=1)[codes] >= fewest)
+            if len(interactions) == 0:
+                raise UserError(
+                    f"no {side[:-1]} has {fewest} interactions or more, so nothing is left. "
+                    "Lower --min-item-interactions or --min-user-interactions."
+                )
+        if not core or len(interactions) == before:
+            break
+    if start > len(interactions):
+        notes.append(f"{start - len(interactions)} interactions dropped by the filters")
+    return interactions, notes
+
+
+def write_interactions(out: Path, interactions: Interactions, part: str = "") -> Path:
+    """Write `out/<name>.inter`, or `out/<name>.<part>.inter`; complete or not at all."""
+    columns = [pd.Series(interactions.users), pd.Series(interactions.items)]
+    header = ["user_id:token", "item_id:token"]
+    for name, values in (("rating", interactions.ratings), ("timestamp", interactions.times)):
+        if values is not None:
+            header.append(f"{name}:float")
+            columns.append(pd.Series(values))
+    path = atomic_file(out, f"{part}.inter" if part else "inter")
+    write_atomic(path, header, columns)
+    return path
+
+
+def atomic_file(out: Path, ending: str) -> Path:
+    """The path `out/<name of out>.<ending>`.
+
+    Raises:
+        UserError: `out` is a file, or its name is none of a data set.
+    """
+    name = out.resolve().name
+    if not name:
+        raise UserError(f"{out} has no name of its own. Name a folder such as dataset/my-shop.")
+    check_name(name, "a data set's name")
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file. Name a folder such as dataset/my-shop.")
+    return out / f"{name}.{ending}"
+
+
+def write_side_file(path: Path, rows: Sequence[Sequence[str]]) -> None:
+    """Write rows of texts, the header first, as an atomic file (`.item`, `.user`)."""
+    header, *body = rows
+    write_atomic(
+        path, header, [pd.Series(column, dtype="category") for column in zip(*body, strict=True)]
+    )
+
+
+def convert_ncf(source: Path, out: Path) -> list[str]:
+    """Write He et al.'s ready-made split and candidates; returns what was written, as texts."""
+    train, test, candidates = sources.ncf(source)
+    write_interactions(out, train, "train")
+    write_interactions(out, test, "test")
+    write_atomic(
+        atomic_file(out, "test.candidates"),
+        ["user_id:token", "item_id:token"],
+        [pd.Series(candidates.users), pd.Series(candidates.items)],
+    )
+    return [
+        f"{len(train):,} training interactions, {len(test):,} test interactions, "
+        f"{len(candidates):,} candidates",
+        f"written to {out}",
+    ]

@@ -1,0 +1,57 @@
+"""The notes below a comparison's tables."""
+
+from collections import Counter
+
+from recbole_dmf.evaluation.significance import LEVEL
+from recbole_dmf.experiments.checked_files import one_line
+from recbole_dmf.experiments.runs import Compared, device, versions
+
+READING_MEANS = {
+    "expected": "the exact mean of the sampled figure over all draws of candidates: no "
+    "sampling noise, the one to compare by, and the one set against the paper's figure",
+    "sampled": "the target ranked among the candidates that were drawn once for this split, as "
+    "the paper does, or that came with the data",
+    "full": "the target ranked among all items that the user has not seen; lower by nature, not "
+    "comparable with the paper's figure",
+}
+BOLD = "Best in bold."  # said wherever there is bold type
+
+
+def result_notes(c: Compared, tested: bool) -> list[str]:
+    """What a reader must know to read the tables.
+
+    Args:
+        tested: whether models were tested against each other.
+    """
+    runs = [run for group in c.runs.values() for run in group]
+    seeds = sorted({run.seed for run in runs})
+    notes = [*c.failures]
+    if sum(map(bool, c.runs.values())) > 1:
+        notes.append(BOLD)
+    if len(seeds) > 1:
+        notes.append("Figures: mean ± standard deviation over seeds.")
+    if tested:
+        notes.append(
+            "*: differs from the best other model, beyond chance in the choice of users (two-sided "
+            f"paired permutation test of the means over seeds, p < {LEVEL} after Holm's correction "
+            "over all pairs of models) and in training (the same sign over seeds). 95 % interval: "
+            "bootstrap over users, not corrected. Over seeds: the least and the greatest "
+            "difference of a run of the one model and a run of the other."
+        )
+    notes += [f"{reading}: {READING_MEANS[reading]}." for reading in READING_MEANS]
+    chosen = Counter(
+        f"{run.result.get('valid_metric', '?')} ({run.result.get('valid_reading', '?')})"
+        for run in runs
+    )
+    notes.append(f"Epochs were chosen on validation by {', '.join(sorted(chosen))}.")
+    sources = {k: v["source"] for k, v in c.expected.items() if k in c.runs and v.get("source")}
+    if sources:
+        figures = "; ".join(f"{label}: {one_line(str(text))}" for label, text in sources.items())
+        notes.append(f"Paper: {figures}. Diff.: ours (expected) minus the paper's figure.")
+    notes.append(f"Users tested: {len(runs[0].users):,}. Seeds: {', '.join(map(str, seeds))}.")
+    for phase in ("valid", "test"):
+        digests = {str(run.result.get("candidates_sha256", {}).get(phase)) for run in runs}
+        notes.append(f"Candidates ({phase}), SHA-256: {', '.join(sorted(digests))}")
+    notes.append(f"Device: {'; '.join(sorted({device(run) for run in runs}))}.")
+    notes.append(f"Versions: {'; '.join(sorted({versions(run) for run in runs}))}.")
+    return notes

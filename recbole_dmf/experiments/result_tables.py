@@ -1,0 +1,253 @@
+"""The figures of a comparison as tables, notes and curves; how they look is another module's."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from recbole_dmf.evaluation.metrics import READINGS
+from recbole_dmf.evaluation.significance import (
+    Comparison,
+    compare_with_best_other,
+    mean_over_seeds,
+)
+from recbole_dmf.experiments import plots
+from recbole_dmf.experiments.result_notes import result_notes
+from recbole_dmf.experiments.run_metrics import MAX_K, headline, shown_name
+from recbole_dmf.experiments.runs import (
+    Compared,
+    Run,
+    best_epoch,
+    n_parameters,
+)
+
+MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
+NO_VALUE = DASH
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """Cells are (text, bold); the first column is text, the others are set right."""
+
+    title: str
+    header: list[str]
+    rows: list[list[tuple[str, bool]]]
+
+
+def tables_and_notes(c: Compared) -> tuple[list[ResultTable], list[str]]:
+    """All tables of a comparison, and the notes below them.
+
+    The first table has the headline metrics; if more were asked for, a table for each reading has
+    them all.
+    """
+    finished = {label: runs for label, runs in c.runs.items() if runs}
+    first = headline(c.metrics)
+    tests = {metric: _tests(finished, metric) for metric in first}
+    tables = [_quality(c, tests)]
+    if len(c.metrics) > len(first):
+        tables += [
+            _readings(c, f"Test, {reading} reading, all metrics", [reading]) for reading in READINGS
+        ]
+    else:
+        tables.append(_readings(c, "Test, sampled and full ranking", ["sampled", "full"]))
+    tested = bool(tests[first[0]])
+    if tested:
+        tables.append(_pairs(tests))
+    tables.append(_costs(c))
+    return tables, result_notes(c, tested)
+
+
+def _tests(runs: Mapping[str, list[Run]], metric: str) -> dict[str, Comparison]:
+    values = {
+        label: mean_over_seeds(
+            [run.per_user(metric) for run in group], [str(run.folder) for run in group]
+        )
+        for label, group in runs.items()
+    }
+    if len(next(iter(values.values()))) < 2:
+        return {}  # nothing to pair
+    means = {label: [run.metric(metric) for run in group] for label, group in runs.items()}
+    return compare_with_best_other(values, means)
+
+
+def _spread(values: Sequence[float], digits: int) -> str:
+    text = f"{np.mean(values):.{digits}f}"
+    return text if len(values) < 2 else f"{text} ± {np.std(values, ddof=1):.{digits}f}"
+
+
+def _best(means: Mapping[str, float]) -> set[str]:
+    """The best as printed: equal figures are all bold; a model alone is not."""
+    if len(means) < 2:
+        return set()
+    shown = {label: round(mean, 4) for label, mean in means.items()}
+    return {label for label, mean in shown.items() if mean == max(shown.values())}
+
+
+def _unemphasised(texts: Iterable[str]) -> list[tuple[str, bool]]:
+    return [(text, False) for text in texts]
+
+
+def _quality(c: Compared, tests: Mapping[str, Mapping[str, Comparison]]) -> ResultTable:
+    papers = {
+        metric: {k: v[metric] for k, v in c.expected.items() if k in c.runs and metric in v}
+        for metric in tests
+    }
+    header = ["Model", "Seeds"]
+    columns: list[dict[str, tuple[str, bool]]] = []
+    for metric in tests:
+        seeds = {k: [run.metric(metric) for run in runs] for k, runs in c.runs.items() if runs}
+        best = _best({label: float(np.mean(v)) for label, v in seeds.items()})
+        header.append(shown_name(metric))
+        columns.append({})
+        for label, values in seeds.items():
+            test = tests[metric].get(label)
+            mark = " *" if test is not None and test.significant else ""
+            columns[-1][label] = (_spread(values, 4) + mark, label in best)
+        if papers[metric]:
+            header += ["Paper", "Diff."]
+            columns.append({k: (f"{v:.3f}", False) for k, v in papers[metric].items()})
+            columns.append(
+                {
+                    k: (_signed(float(np.mean(seeds[k])) - v, 3), False)
+                    for k, v in papers[metric].items()
+                    if k in seeds
+                }
+            )
+    rows = [
+        [
+            *_unemphasised((label, c.states[label])),
+            *(col.get(label, (NO_VALUE, False)) for col in columns),
+        ]
+        for label in c.runs
+    ]
+    return ResultTable("Test, expected reading", header, rows)
+
+
+def _signed(value: float, digits: int) -> str:
+    text = f"{abs(value):.{digits}f}"
+    if float(text) == 0:
+        return text
+    return ("+" if value > 0 else MINUS) + text
+
+
+def _readings(c: Compared, title: str, readings: Sequence[str]) -> ResultTable:
+    header, columns = ["Model"], []
+    for reading in readings:
+        for metric in c.metrics:
+            header.append(shown_name(metric) + (f" {reading}" if len(readings) > 1 else ""))
+            seeds = {
+                label: [run.metric(metric, reading) for run in runs]
+                for label, runs in c.runs.items()
+                if runs
+            }
+            best = _best({label: float(np.mean(v)) for label, v in seeds.items()})
+            columns.append({k: (_spread(v, 4), k in best) for k, v in seeds.items()})
+    rows = [
+        [(label, False), *(col.get(label, (NO_VALUE, False)) for col in columns)]
+        for label in c.runs
+    ]
+    return ResultTable(title, header, rows)
+
+
+def _pairs(tests: Mapping[str, Mapping[str, Comparison]]) -> ResultTable:
+    header = ["Model", "Metric", "Against", "Mean diff.", "95 % interval", "p", "p (Holm)"]
+    header.append("Over seeds")
+    rows = []
+    for label in next(iter(tests.values())):
+        for metric, of_metric in tests.items():
+            t = of_metric[label]
+            interval = f"{_signed(t.low, 4)} to {_signed(t.high, 4)}"
+            seeds = f"{_signed(t.seed_low, 4)} to {_signed(t.seed_high, 4)}"
+            rows.append(
+                _unemphasised(
+                    (
+                        label,
+                        shown_name(metric),
+                        t.other,
+                        _signed(t.difference, 4),
+                        interval,
+                        _p(t.p_value),
+                        _p(t.p_holm) + (" *" if t.significant else ""),
+                        seeds if t.seed_low < t.seed_high else NO_VALUE,
+                    )
+                )
+            )
+    return ResultTable("Each model against the best other model, per user", header, rows)
+
+
+def _p(value: float) -> str:
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def _costs(c: Compared) -> ResultTable:
+    header = [
+        "Model",
+        "Training (s)",
+        "Scoring (s)",
+        "Peak memory (MB)",
+        "Parameters",
+        "Best epoch",
+    ]
+    columns: list[tuple[Callable[[dict], Any], int]] = [
+        (lambda r: r.get("seconds", {}).get("train"), 2),
+        (lambda r: r.get("seconds", {}).get("score"), 2),
+        (lambda r: r.get("peak_memory_mb"), 0),
+    ]
+    rows = []
+    for label, runs in c.runs.items():
+        cells = [label]
+        for of, digits in columns:
+            values = [of(run.result) for run in runs]
+            values = [v for v in values if v is not None]
+            cells.append(_spread(values, digits) if values else NO_VALUE)
+        counts = [n_parameters(run.result) for run in runs]
+        sizes = sorted({count for count in counts if count is not None})
+        cells.append(" / ".join(f"{n:,}" for n in sizes) or NO_VALUE)
+        epochs = [best_epoch(run.result) for run in runs]
+        known = any(epoch is not None for epoch in epochs)
+        shown = ", ".join(NO_VALUE if e is None else str(e) for e in epochs)
+        cells.append(shown if known else NO_VALUE)
+        rows.append(_unemphasised(cells))
+    return ResultTable("Cost", header, rows)
+
+
+def results_csv(c: Compared) -> str:
+    """results.csv: one line per data set, model, seed, phase, metric and reading."""
+    names = [f"{metric}@{k}" for metric in ("hit", "ndcg") for k in range(1, MAX_K + 1)]
+    names += [name for name in c.metrics if name not in names]
+    rows = []
+    for label, runs in c.runs.items():
+        for run in runs:
+            start = (c.dataset, label, run.seed)
+            for reading, metrics in run.result["metrics"].get("valid", {}).items():
+                rows += [(*start, "valid", name, reading, v) for name, v in metrics.items()]
+            for reading in READINGS:
+                rows += [(*start, "test", n, reading, run.metric(n, reading)) for n in names]
+    columns = ["dataset", "model", "seed", "phase", "metric", "reading", "value"]
+    return pd.DataFrame(rows, columns=columns).to_csv(index=False, lineterminator="\n")
+
+
+def model_curves(label: str, runs: Sequence[Run]) -> plots.Curves:
+    """What the plots show of one model."""
+
+    def at_k(metric: str) -> NDArray[np.float64]:
+        ks = range(1, MAX_K + 1)
+        return np.array([[run.metric(f"{metric}@{k}") for k in ks] for run in runs])
+
+    return plots.Curves(
+        label,
+        at_k("hit"),
+        at_k("ndcg"),
+        [
+            (
+                run.history["epoch"].to_numpy(),
+                run.history["value"].to_numpy(),
+                best_epoch(run.result),
+            )
+            for run in runs
+        ],
+        np.array([run.result.get("seconds", {}).get("train") or 0.0 for run in runs]),
+    )

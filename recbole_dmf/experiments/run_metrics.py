@@ -1,0 +1,96 @@
+"""Metrics per user, computed anew from the counts in per_user.csv."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from recbole_dmf.errors import UserError
+from recbole_dmf.evaluation.metrics import METRICS, READINGS, expected_gain, gains, tied_gain
+
+MAX_K = 10  # of the plots and of results.csv
+DEFAULT = ("hit@10", "ndcg@10")  # where a comparison does not say its metrics
+COUNTS = ("n_unseen", "sampled_above", "sampled_tied", "full_above", "full_tied")
+DRAWN = "n_candidates"
+_LARGEST_COUNT = 10**8  # more items than any catalogue; guards memory against damaged files
+_NAMES = {"hit": "HR", "ndcg": "NDCG", "mrr": "MRR", "recall": "Recall", "precision": "Precision"}
+Values = dict[tuple[str, str], NDArray[np.float64]]  # (metric@k, reading) -> [n_users]
+
+
+def metric_names(metrics: Sequence[str], topk: Sequence[int]) -> list[str]:
+    """["hit@5", "ndcg@5", "hit@10", ...] of the options `metrics` and `topk`."""
+    return list(dict.fromkeys(f"{metric.lower()}@{k}" for k in topk for metric in metrics))
+
+
+def headline(metrics: Sequence[str]) -> list[str]:
+    """The first K's first two metrics: those that are tested for significance.
+
+    Args:
+        metrics: from `metric_names`.
+    """
+    k = metrics[0].partition("@")[2]
+    return [name for name in metrics if name.endswith(f"@{k}")][:2]
+
+
+def shown_name(metric: str) -> str:
+    """ "HR@10" for "hit@10"."""
+    name, _, k = metric.partition("@")
+    return f"{_NAMES[name]}@{k}"
+
+
+def is_metric(name: str) -> bool:
+    """Whether `name` is one of ours at some K, for example "hit@10"."""
+    metric, _, k = name.partition("@")
+    return metric in METRICS and re.fullmatch("[1-9][0-9]{0,5}", k) is not None
+
+
+def values_per_user(rows: pd.DataFrame, path: Path, metrics: Sequence[str]) -> Values:
+    """HR@K and NDCG@K for K = 1 to 10 and `metrics`, each in all readings.
+
+    Args:
+        rows: the columns `COUNTS` and `DRAWN` of per_user.csv.
+        path: of the file, for messages.
+        metrics: such as "mrr@20".
+
+    Raises:
+        UserError: a count that cannot be, with its line.
+    """
+    _check_counts(rows, path)
+    counts = {name: rows[name].to_numpy(np.int64) for name in (*COUNTS, DRAWN)}
+    unseen, above, tied = (counts[n] for n in ("n_unseen", "full_above", "full_tied"))
+    sampled = counts["sampled_above"], counts["sampled_tied"]
+    at = {
+        "sampled": lambda gain: tied_gain(gain, *sampled),
+        "expected": lambda gain: expected_gain(gain, unseen, above, tied, counts[DRAWN]),
+        "full": lambda gain: tied_gain(gain, above, tied),
+    }
+    discount = gains("ndcg", MAX_K)
+    values: Values = {}
+    for reading in READINGS:
+        hits = np.array([at[reading](gains("hit", k)) for k in range(1, MAX_K + 1)])
+        # HR@k - HR@(k-1) is the probability of rank k, which NDCG weights
+        at_rank = np.diff(hits, axis=0, prepend=0.0)
+        ndcg = np.cumsum(at_rank * discount[:, None], axis=0)
+        for k in range(1, MAX_K + 1):
+            values[f"hit@{k}", reading] = hits[k - 1]
+            values[f"ndcg@{k}", reading] = ndcg[k - 1]
+        for name in metrics:
+            metric, _, cut = name.partition("@")
+            if (name, reading) not in values:
+                values[name, reading] = at[reading](gains(metric, int(cut)))
+    return values
+
+
+def _check_counts(rows: pd.DataFrame, path: Path) -> None:
+    numbers = rows[[*COUNTS, DRAWN]].to_numpy(np.float64)
+    impossible = (numbers < 0) | (numbers > _LARGEST_COUNT) | (numbers % 1 != 0)
+    too_many = rows["full_above"] + rows["full_tied"] > rows["n_unseen"]
+    wrong = np.flatnonzero(impossible.any(axis=1) | too_many)
+    if len(wrong):
+        raise UserError(
+            f"{path}, line {wrong[0] + 2}: counts must be whole numbers, 0 or more, and full_above "
+            "+ full_tied at most n_unseen; the file is damaged, run the model again."
+        )

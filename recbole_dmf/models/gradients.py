@@ -1,0 +1,79 @@
+"""Operations of a training step whose gradients are written by hand, since autograd's are slow."""
+
+import torch
+from torch import Tensor
+
+from recbole_dmf.data.interactions import Rows
+
+NORM_EPSILON = 1e-12
+_PAIRS_PER_CHUNK = 8192  # their vectors stay in the cache between gathering and multiplying
+
+
+class _UnitVectors(torch.autograd.Function):
+    """`unit_vectors`, with a gradient of a third of autograd's operations."""
+
+    @staticmethod
+    def forward(ctx, h):
+        norm = torch.linalg.vector_norm(h, dim=-1, keepdim=True).clamp_(min=NORM_EPSILON)
+        unit = h / norm
+        ctx.save_for_backward(unit, norm)
+        return unit
+
+    @staticmethod
+    def backward(ctx, grad):
+        unit, norm = ctx.saved_tensors
+        along = (grad * unit).sum(dim=-1, keepdim=True)
+        return torch.addcmul(grad, unit, along, value=-1).div_(norm)
+
+
+def unit_vectors(h: Tensor) -> Tensor:
+    """h / ||h||, and 0 for h = 0 (a dead ReLU tower), [n, factors]."""
+    return _UnitVectors.apply(h)
+
+
+class _PairProducts(torch.autograd.Function):
+    """`pair_products` whose gradients are sparse products, without a row per pair."""
+
+    @staticmethod
+    def forward(ctx, p, q, user, item):
+        ctx.save_for_backward(p, q, user, item)
+        items = item.view(-1, len(user))
+        products = p.new_empty(items.shape)
+        size = max(1, _PAIRS_PER_CHUNK // max(1, len(items)))
+        for start in range(0, len(user), size):
+            part = slice(start, start + size)
+            rows = p.index_select(0, user[part])
+            columns = q.index_select(0, items[:, part].reshape(-1))
+            products[:, part] = columns.view(-1, *rows.shape).mul_(rows).sum(dim=-1)
+        return products.view(-1)
+
+    @staticmethod
+    def backward(ctx, grad):
+        p, q, user, item = ctx.saved_tensors
+        n, k = len(user), len(item) // len(user)
+        row = torch.arange(n + 1, dtype=torch.int32, device=user.device)
+        weight = grad.view(k, n).T.reshape(-1)
+        pairs = Rows(row * k, item.int().view(k, n).T.reshape(-1), weight, len(q))
+        of_q = pairs.transposed().matmul(p.index_select(0, user))
+        users = Rows(row, user.int(), weight.new_ones(n), len(p))
+        return users.transposed().matmul(pairs.matmul(q)), of_q, None, None
+
+
+def pair_products(p: Tensor, q: Tensor, user: Tensor | None, item: Tensor | None) -> Tensor:
+    """Inner products of pairs of rows; pair j is row user[j % n] of p and row item[j] of q.
+
+    Args:
+        p, q: [n_p, factors], [n_q, factors].
+        user: int64 [n], None for all rows of p.
+        item: int64 [k * n], None for all rows of q.
+
+    Returns:
+        [k * n].
+    """
+    if user is None and item is None:
+        return (p * q.view(-1, *p.shape)).sum(dim=-1).view(-1)
+    user, item = (
+        torch.arange(len(rows), device=rows.device) if ids is None else ids
+        for rows, ids in ((p, user), (q, item))
+    )
+    return _PairProducts.apply(p, q, user, item)

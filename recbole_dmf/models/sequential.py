@@ -1,0 +1,92 @@
+"""What the models share that read each user's training items in the order of time."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recbole_dmf.data.history import N_EARLIER, History
+
+HISTORY = ["history_start", "history_item"]  # attributes that a checkpoint keeps
+
+
+def read_history(model: Any, dataset: Any) -> None:
+    """Give a model its users' training items, the oldest first, as the attributes `HISTORY`.
+
+    They are empty where the interactions lack the order; a checkpoint then brings its own.
+
+    Args:
+        model: a RecBole recommender with USER_ID, ITEM_ID and device.
+        dataset: RecBole's Dataset of the training interactions.
+    """
+    feat = dataset.inter_feat
+    user, item = feat[model.USER_ID], feat[model.ITEM_ID]
+    n_earlier = feat[N_EARLIER] if N_EARLIER in feat.columns else user.new_empty(0)
+    history = History.of(user, item, n_earlier, dataset.user_num, dataset.item_num)
+    model.history_start = history.start.to(model.device)
+    model.history_item = history.item.to(model.device)
+    model.other_parameter_name = [*HISTORY]
+
+
+def history_of(model: Any) -> History:
+    """The history that `read_history` has given the model."""
+    return History(model.history_start, model.history_item, model.n_items)
+
+
+def moments(model: Any, interaction: Any) -> tuple[Tensor, Tensor | None]:
+    """The users of a batch, and how many of their items are known by then; None: all.
+
+    Returns:
+        int64 [n] each.
+    """
+    if N_EARLIER not in interaction:
+        return interaction[model.USER_ID], None
+    return interaction[model.USER_ID], interaction[N_EARLIER]
+
+
+def last_places(history: History, user: Tensor, n_earlier: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Where a user's known items begin and end in `history.item`, int64 [n] each.
+
+    Args:
+        user, n_earlier: int64 [n], as in `History.latest`.
+    """
+    first, end = history.start[user].long(), history.start[user + 1].long()
+    if n_earlier is not None:
+        end = torch.minimum(end, first + n_earlier.clamp(min=0))
+    return first, end
+
+
+def latest_items(
+    history: History, user: Tensor, n_earlier: Tensor | None, longest: int
+) -> tuple[Tensor, Tensor]:
+    """Each user's latest items, the oldest first, and their number.
+
+    Args:
+        user, n_earlier: int64 [n], as in `History.latest`.
+        longest: items of a user at most, at least 1.
+
+    Returns:
+        int64 [n, width], padded with 0 behind, width at most `longest`; int64 [n].
+    """
+    first, end = last_places(history, user, n_earlier)
+    length = (end - first).clamp(max=longest)
+    return take(history.item, end - length, length), length
+
+
+def take(items: Tensor, first: Tensor, length: Tensor) -> Tensor:
+    """Rows items[first : first + length], padded with 0 behind.
+
+    Args:
+        items: int32 [n_known].
+        first, length: int64 [n].
+
+    Returns:
+        int64 [n, longest].
+    """
+    width = int(length.max()) if len(length) else 0
+    offset = torch.arange(width, device=items.device)
+    place = first[:, None] + offset
+    if not len(items):
+        return torch.zeros_like(place)
+    inside = offset < length[:, None]
+    return torch.where(inside, items[place.clamp(max=len(items) - 1)].long(), 0)
