@@ -29,6 +29,7 @@ COMMANDS = {
     "claims": "the claims of the paper, judged by finished runs",
     "report": "redraw a comparison's report",
     "tune": "search options by validation",
+    "audit": "what makes figures on a data set mislead",
     "convert": "other rating files -> atomic files",
     "audit": "what makes figures on a data set mislead",
     "check": "what is wrong with my atomic files?",
@@ -115,10 +116,10 @@ def dispatch(argv: list[str]) -> int:
         raise UserError(
             f"there is no command '{name}'{nearest(name, COMMANDS)}; known: {', '.join(COMMANDS)}."
         )
-    return _main_of(name)(rest)
+    return main_of(name)(rest)
 
 
-def _main_of(command: str) -> Callable[[list[str]], int]:
+def main_of(command: str) -> Callable[[list[str]], int]:
     """The function of a command; its module is imported only now, since many take seconds."""
     return import_module(f"recbole_dmf.commands.{command.replace('-', '_')}").main
 
@@ -130,7 +131,7 @@ def recbole_dmf_main() -> None:
 
 def run_recbole_main() -> None:
     """Entry point of `run_recbole`."""
-    sys.exit(guarded(_main_of("run"), sys.argv[1:]))
+    sys.exit(guarded(main_of("run"), sys.argv[1:]))
 
 
 if __name__ == "__main__":

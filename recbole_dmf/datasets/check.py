@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from recbole_dmf.data.atomic import EXACT_FLOAT, listed
+from recbole_dmf.data.atomic import EXACT_FLOAT
+from recbole_dmf.data.lines import listed
 from recbole_dmf.data.split import MIN_INTERACTIONS, drop_duplicates, latest_rows
 from recbole_dmf.datasets.lenient import (
     SEVERITIES,

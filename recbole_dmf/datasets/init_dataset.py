@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from recbole_dmf.data.atomic import parse_header, read_bytes, read_inter
+from recbole_dmf.data.atomic import read_inter
 from recbole_dmf.data.benchmark_files import find_parts
+from recbole_dmf.data.header import header_fields
 from recbole_dmf.datasets.writer import number_text
 from recbole_dmf.errors import UserError
 
@@ -24,7 +25,7 @@ def property_file(folder: Path) -> str:
     name = folder.resolve().name
     parts = find_parts(folder, name)
     files = [f"{name}.{part}.inter" for part in parts or ()] or [f"{name}.inter"]
-    columns = [_columns(folder / file) for file in files]
+    columns = [[field.name for field in header_fields(folder / file)] for file in files]
     present = [c for c in _OPTIONAL if all(c in fields for fields in columns)]
     rating, time = (column if column in present else None for column in _OPTIONAL)
     rows = pd.concat(
@@ -47,8 +48,3 @@ def property_file(folder: Path) -> str:
     users, items = rows["user_id"].nunique(), rows["item_id"].nunique()
     head = f"# {name}, {users:,} users, {items:,} items, {len(rows):,} interactions.\n\n"
     return head + "".join(f"{text:<{width}} # {comment}\n" for text, comment in lines)
-
-
-def _columns(path: Path) -> list[str]:
-    header = read_bytes(path).split(b"\n", 1)[0].rstrip(b"\r").decode(errors="replace")
-    return [field.name for field in parse_header(path, header, "\t")]

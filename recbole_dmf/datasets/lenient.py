@@ -9,19 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from recbole_dmf.data.atomic import (
-    FIELD_TYPES,
-    Field,
-    bad_numbers,
-    count_fields,
-    invalid_utf8,
-    read_bytes,
-    read_columns,
-)
+from recbole_dmf.data.header import Field, examine_header
+from recbole_dmf.data.lines import bad_numbers, count_fields, invalid_utf8, read_bytes, read_columns
 from recbole_dmf.errors import UserError
 from recbole_dmf.options import clip
 
-SEPARATORS = "\t,;| "
 MAX_FINDINGS = 30  # of one header
 SEVERITIES = ("error", "warning", "note")
 _ESCAPED = re.compile("[\udc80-\udcff]")
@@ -162,42 +154,11 @@ def _read_header(
     file: str, header: str, separator: str, types: dict[str, str]
 ) -> tuple[list[Field], str, list[Finding]]:
     """The fields with missing types filled in, the separator in use, and the findings."""
-    findings: list[Finding] = []
-
-    def error(message: str, remedy: str, column: str | None = None) -> None:
-        if len(findings) < MAX_FINDINGS:
-            findings.append(Finding("error", file, 1, column and clip(column, 60), message, remedy))
-
-    if separator not in header:
-        used = max(SEPARATORS, key=header.count)
-        if used in header:
-            error(f"fields are separated by {used!r}, not {separator!r}", "Use the right separator")
-            separator = used
-    texts = header.split(separator)
-    typed = any(":" in text for text in texts)
-    kinds = f"Write `name:type` with type one of {', '.join(FIELD_TYPES)}."
-    if not typed:
-        error("the header has no types, or there is no header", kinds)
-    fields: list[Field] = []
-    known: set[str] = set()
-    for text in texts:
-        name, colon, kind = text.partition(":")
-        must = types.get(name)
-        if kind not in FIELD_TYPES:
-            if colon:
-                error(f"unknown type {clip(kind, 60)!r}", kinds, name)
-            elif typed:
-                error("no type", kinds, name)
-            kind = must or "token"
-        elif must is not None and kind != must:
-            error(f"the type is {kind}, but has to be {must}", f"Write `{name}:{must}`.", name)
-            kind = must
-        if not name.strip():
-            error("a column without a name", kinds)
-        if name in known:
-            error("two columns of this name", "Rename or remove one.", name)
-        known.add(name)
-        fields.append(Field(name, kind))
+    fields, separator, problems = examine_header(header, separator, types)
+    findings = [
+        Finding("error", file, 1, clip(p.name, 60) or None, p.message, p.remedy)
+        for p in problems[:MAX_FINDINGS]
+    ]
     return fields, separator, findings
 
 

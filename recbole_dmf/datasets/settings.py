@@ -1,15 +1,13 @@
 """The settings of a data folder: RecBole's option names for its columns and its separator."""
 
-import difflib
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
-
-from recbole_dmf.data.atomic import check_separator
+from recbole_dmf.data.header import check_separator
 from recbole_dmf.datasets.lenient import Finding
 from recbole_dmf.errors import UserError
-from recbole_dmf.literals import Loader, not_plain
+from recbole_dmf.literals import load_yaml
+from recbole_dmf.options import nearest
 
 
 def read_settings(path: Path) -> tuple[dict, list[Finding]]:
@@ -17,22 +15,12 @@ def read_settings(path: Path) -> tuple[dict, list[Finding]]:
     if not path.exists():
         return {}, []
     try:
-        properties = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
-    except (yaml.YAMLError, OSError, ValueError, TypeError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        message = f"not a yaml file: {getattr(error, 'problem', None) or error}"
-        remedy = "Correct the line; settings are written `name: value`."
+        return load_yaml(path), []
+    except UserError as error:
+        mark = getattr(error.__cause__, "problem_mark", None)
         line = mark.line + 1 if mark else None
-        return {}, [Finding("error", path.name, line, None, message, remedy)]
-    if properties is None:
-        return {}, []
-    if not isinstance(properties, dict):
-        remedy = "Write one `name: value` per line."
-        return {}, [Finding("error", path.name, 1, None, "no settings", remedy)]
-    if reason := not_plain(properties):
-        remedy = "Settings are plain values."
-        return {}, [Finding("error", path.name, None, None, f"no settings: {reason}", remedy)]
-    return properties, []
+        remedy = "Settings are plain values, one `name: value` per line."
+        return {}, [Finding("error", path.name, line, None, str(error).rstrip("."), remedy)]
 
 
 def unknown_options(file: str, properties: dict, known: set[str] | None) -> Iterator[Finding]:
@@ -41,9 +29,8 @@ def unknown_options(file: str, properties: dict, known: set[str] | None) -> Iter
         return
     for option in properties:
         if option not in known:
-            near = difflib.get_close_matches(str(option), known, n=1)
-            remedy = f"Did you mean {near[0]}?" if near else "Remove it."
-            yield Finding("error", file, None, None, f"unknown option {option!r}", remedy)
+            message = f"unknown option {option!r}{nearest(option, known)}"
+            yield Finding("error", file, None, None, message, "Correct or remove it.")
 
 
 def column_names(properties: dict) -> tuple[dict[str, str], list[Finding]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recbole_dmf.data.atomic import check_text, parse_rows
+from recbole_dmf.data.lines import check_text, parse_rows
 from recbole_dmf.datasets.archives import Member, blocks, members, whole_text
 from recbole_dmf.datasets.gather import Gatherer, Interactions, as_texts
 from recbole_dmf.errors import UserError

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from recbole_dmf.data.atomic import bad_numbers, listed
+from recbole_dmf.data.header import SEPARATORS
+from recbole_dmf.data.lines import bad_numbers, listed
 from recbole_dmf.datasets.archives import FREE_SIZE, MAX_RATIO, Member, blocks, members, stream
 from recbole_dmf.datasets.gather import Gatherer, Interactions, as_texts
-from recbole_dmf.datasets.lenient import SEPARATORS
 from recbole_dmf.errors import UserError
 
 ROWS = 250_000

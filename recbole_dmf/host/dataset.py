@@ -9,9 +9,10 @@ from recbole.data.dataset import Dataset as RecBoleDataset
 from recbole.data.interaction import Interaction
 from recbole.utils import FeatureSource, FeatureType, get_model
 
-from recbole_dmf.data.atomic import listed, read_inter
+from recbole_dmf.data.atomic import read_inter
 from recbole_dmf.data.benchmark_files import read_candidates, split_parts
 from recbole_dmf.data.history import EXACT_TIME, N_EARLIER, count_earlier
+from recbole_dmf.data.lines import listed
 from recbole_dmf.data.split import Split, drop_duplicates, leave_one_out, leave_two_out
 from recbole_dmf.errors import UserError
 from recbole_dmf.host.option_layers import header_names, is_described

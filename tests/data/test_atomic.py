@@ -1,6 +1,7 @@
 """recbole_dmf.data.atomic: what is read exactly, and what each bad file is answered with."""
 
 import codecs
+import io
 import random
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from recbole_dmf.data import atomic
-from recbole_dmf.data.atomic import count_fields, invalid_utf8, read_inter
+from recbole_dmf.data import lines as text_lines
+from recbole_dmf.data.atomic import check_ratings, read_inter
+from recbole_dmf.data.further_columns import MISSING
+from recbole_dmf.data.lines import count_fields, invalid_utf8
 from recbole_dmf.errors import UserError
 
 HEADER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
@@ -117,7 +120,7 @@ BAD_FILES = {
         GOOD.replace("rating:float", "rating:int"),
         ["line 1, column 3", "unknown type 'int'", "token_seq"],
     ),
-    "no name": (GOOD.replace("rating:", ":"), ["line 1, column 3", "no name"]),
+    "no name": (GOOD.replace("rating:", ":"), ["line 1, column 3", "without a name"]),
     "two types": (GOOD.replace("rating:", "a:b:"), ["line 1, column 3", "unknown type 'b:float'"]),
     "same name twice": (GOOD.replace("item_id", "user_id"), ["line 1, column 2", "two columns"]),
     "no user column": (GOOD.replace("user_id", "uid"), ["'user_id'", "'uid', 'item_id'"]),
@@ -251,7 +254,7 @@ def test_mutated_good_files(read, changes):
 @pytest.mark.parametrize("block", [1, 20, 1000])
 def test_blocks_of_lines_make_one_frame(read, monkeypatch, block):
     rows = [(f"u{k % 7}", f"i{k % 13}", float(1 + k % 5), float(k)) for k in range(100)]
-    monkeypatch.setattr(atomic, "_BLOCK", block)
+    monkeypatch.setattr(text_lines, "BLOCK", block)
     frame = read(HEADER + "".join("\t".join(map(str, row)) + "\n" for row in rows))
     assert list(frame.itertuples(index=False, name=None)) == rows
     with pytest.raises(UserError, match="line 102, column rating: 'x'"):
@@ -269,10 +272,105 @@ def test_block_size_changes_nothing(monkeypatch, content, block):
         expected_offset = None
     except UnicodeDecodeError as error:
         expected_offset = error.start
-    monkeypatch.setattr(atomic, "_BLOCK", block)
+    monkeypatch.setattr(text_lines, "BLOCK", block)
     assert invalid_utf8(content) == expected_offset
     if content:
         assert count_fields(content, "\t").tolist() == expected_counts
+
+
+FURTHER = "user_id:token\titem_id:token\tprice:float\ttitle:token\ttags:token_seq\trating:float\n"
+
+
+def test_further_columns_are_read_as_recbole_reads_them(read, tmp_path):
+    rows = [
+        ("007", "NA", "1.5", "null", "a b", "5"),
+        ("NA", "null", "", '"x, ""y"""', "", "4"),
+        ('"q', "a", "nan", "plain", "NA", "3"),
+        ("1", " a", "-inf", "1", "b", "2"),
+    ]
+    text = FURTHER + "".join("\t".join(row) + "\n" for row in rows)
+    options = {"time_field": None}
+    frame = read(text, further=["price", "title", "tags"], **options)
+    without = read(text, **options)
+    pd.testing.assert_frame_equal(frame[list(without)], without)
+    assert without["user_id"].tolist() == [row[0] for row in rows]
+
+    (tmp_path / "further.tsv").write_text(text.replace('"q', "q"))
+    theirs = pd.read_csv(  # as recbole/data/dataset/dataset.py:486
+        tmp_path / "further.tsv",
+        delimiter="\t",
+        usecols=["price:float", "title:token", "tags:token_seq"],
+        dtype={"price:float": np.float64, "title:token": str, "tags:token_seq": str},
+        engine="python",
+    )
+    np.testing.assert_array_equal(frame["price"], theirs["price:float"])
+    assert frame["title"].fillna("?").tolist() == theirs["title:token"].fillna("?").tolist()
+    expected = [text.split() for text in theirs["tags:token_seq"].fillna("")]
+    assert [tags.tolist() for tags in frame["tags"]] == expected
+
+
+def test_missing_texts_are_those_of_pandas():
+    texts = [*MISSING, "na", "NONE", "Null", "inf", "-", "?", "0"]
+    text = "\n".join(f"{number}\t{text}" for number, text in enumerate(texts))
+    theirs = pd.read_csv(io.StringIO(text), sep="\t", header=None, dtype=str)[1].isna()
+    assert theirs.tolist() == [text in MISSING for text in texts]
+
+
+@pytest.mark.parametrize("value", ["x", "1_0", "1,5"])
+def test_a_further_number_that_is_none_is_explained(read, value):
+    text = FURTHER + f"1\ta\t1\tx\t\t5\n1\tb\t{value}\tx\t\t5\n"
+    with pytest.raises(UserError, match=f"line 3, column price: '{value}' does not fit .*load_col"):
+        read(text, further=["price"], time_field=None)
+    with pytest.raises(UserError, match=r"no column 'colour'.*Correct load_col"):
+        read(text, further=["colour"], time_field=None)
+
+
+def test_float_sequences(read):
+    text = "user_id:token\titem_id:token\tv:float_seq\n1\ta\t1 2.5\n2\ta\t\n"
+    options = {"rating_field": None, "time_field": None, "further": ["v"]}
+    assert [v.tolist() for v in read(text, **options)["v"]] == [[1.0, 2.5], []]
+    assert read(text.replace(" ", "|"), seq_separator="|", **options)["v"][0].tolist() == [1, 2.5]
+
+
+@given(st.lists(st.sampled_from(["full", "bare", "row"]), min_size=1, max_size=9))
+@settings(
+    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_repeated_header_lines_are_left_out_and_said(read, caplog, end, kinds):
+    caplog.clear()
+    header = "user_id:token\titem_id:token\ttitle:token"
+    texts = {"full": header, "bare": "user_id\titem_id\ttitle", "row": "user_id:token\tb\ttitle"}
+    text = end.join([header, *(texts[kind] for kind in kinds), ""])
+    rows = [row for row, kind in enumerate(kinds) if kind == "row"]
+    options = {"rating_field": None, "time_field": None, "further": ["title"]}
+    if not rows:
+        with pytest.raises(UserError, match="no interactions"):
+            read(text, **options)
+        return
+    assert read(text, **options).index.tolist() == rows
+    if again := len(kinds) - len(rows):
+        first = min(row for row, kind in enumerate(kinds) if kind != "row")
+        assert f"repeated on {again} line(s), the first of them line {first + 2}" in caplog.text
+    else:
+        assert not caplog.text
+    with pytest.raises(UserError, match=f"line {len(kinds) + 2}: 1 fields instead of 3"):
+        read(text + "short\n", **options)
+
+
+def test_ratings_can_be_checked_after_a_filter(read, tmp_path):
+    text = lines("1\ta\t0\t1", "2\ta\t5\t1", "3\ta\t-1\t1", "4\ta\t9\t1")
+    frame = read(text, filtered=True)
+    path = tmp_path / "shop.inter"
+    check_ratings(path, frame["rating"][frame["rating"] > 0])
+    with pytest.raises(
+        UserError, match="line 5, column rating: 9 is outside the scale 0 to 5"
+    ) as e:
+        check_ratings(path, frame["rating"][frame["rating"] > 0], (0, 5))
+    assert "max_rating" in str(e.value)
+    for part in (r"line 4, column rating: -1 .*", "val_interval", "--drop-unrated", "--min-rating"):
+        with pytest.raises(UserError, match=part):
+            check_ratings(path, frame["rating"][1:])
 
 
 def test_a_bad_line_far_down_is_found(read):
@@ -282,6 +380,7 @@ def test_a_bad_line_far_down_is_found(read):
         read(lines(*rows))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "shape"), [("ml-1m", (6040, 3706, 1000209)), ("amazon-music", (844, 18813, 46468))]
 )

@@ -114,6 +114,7 @@ def test_movielens_csv(tmp_path, ending):
     ]
 
 
+@pytest.mark.slow
 def test_movielens_1m_and_amazon_music_give_table_1(tmp_path, capsys):
     for name, counts, separator in (
         ("ml-1m", (6040, 3706, 1000209), "::"),
@@ -322,6 +323,7 @@ ids = st.text(
 numbers = st.floats(min_value=1e-9, max_value=1e10)
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(ids, ids, numbers, numbers), min_size=1, max_size=9, unique_by=lambda r: r[:2]
@@ -593,6 +595,7 @@ def test_random_bytes(tmp_path, content, name):
     read_inter(tmp_path / "out" / "out.inter", rating_field=None, time_field=None)
 
 
+@pytest.mark.slow
 @given(st.binary(min_size=1, max_size=20), st.integers(0, 400))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_damaged_zip(tmp_path, junk, start):
@@ -640,6 +643,7 @@ write_atomic(Path(sys.argv[1]), ["user_id:token"], [Column(["a"], dtype="categor
 """
 
 
+@pytest.mark.slow
 def test_killed_while_writing(tmp_path):
     done = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "x.inter"], check=False)
     assert done.returncode == 9

@@ -51,7 +51,7 @@ def test_everything_is_taken_from_the_file(tmp_path, loaded):
     folder = write(tmp_path, BOTH)
     config, dataset, said = loaded()
     assert config["load_col"] == {"inter": list(BOTH)}
-    assert config["max_rating"] == 5
+    assert dataset.max_rating == 5
     assert list(dataset.inter_feat.columns) == list(BOTH)
     assert dataset.inter_feat["rating"].min() == 1  # not normalised
     assert said.count("no property file for shop: rating scale 1..5 from the data; ") == 1
@@ -159,7 +159,7 @@ def test_bad_files_beside_the_data_are_explained(tmp_path, loaded, case):
 
 def test_init_dataset_writes_what_a_run_would_assume(tmp_path, loaded, capsys):
     folder = write(tmp_path, BOTH)
-    before = loaded()[0]
+    before, assumed, _ = loaded()
     assert init_dataset.main([str(folder)]) == 0
     text = (folder / "shop.yaml").read_text()
     assert text in capsys.readouterr().out
@@ -172,8 +172,9 @@ def test_init_dataset_writes_what_a_run_would_assume(tmp_path, loaded, capsys):
         assert line.partition("#")[2].strip().startswith("(")
     after, _, said = loaded()
     assert "no property file" not in said
-    for option in ("load_col", "max_rating"):
-        assert after[option] == before[option]
+    assert after["load_col"] == before["load_col"]
+    assert before["max_rating"] is None  # so the data's own is taken
+    assert after["max_rating"] == assumed.max_rating == 5
     assert check.main([str(folder)]) in (0, 1)
     assert "shop.yaml" not in capsys.readouterr().out
     assert not list(folder.glob("*.tmp")) + list(folder.glob(".*"))
@@ -244,7 +245,7 @@ def test_check_knows_the_options_itself(tmp_path, capsys):
     assert check.main([str(folder)]) == 2
     said = capsys.readouterr().out
     assert "unknown option 'max_ratin'" in said
-    assert "Did you mean max_rating?" in said
+    assert "did you mean max_rating?" in said
     assert "model_settings" not in said
     found = check_folder(folder, known_options={"max_ratin", "model_settings"})
     assert "error" not in {finding.severity for finding in found}
