@@ -26,10 +26,12 @@ from recbole_dmf.system import check_system
 COMMANDS = {
     "compare": "several models in one table",
     "reproduce": "a table of the paper",
+    "claims": "the claims of the paper, judged by finished runs",
     "report": "redraw a comparison's report",
     "tune": "search options by validation",
     "audit": "what makes figures on a data set mislead",
     "convert": "other rating files -> atomic files",
+    "audit": "what makes figures on a data set mislead",
     "check": "what is wrong with my atomic files?",
     "init-dataset": "write a data set's property file",
     "generate": "data of any size, for trials",
