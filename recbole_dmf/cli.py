@@ -28,6 +28,7 @@ COMMANDS = {
     "reproduce": "a table of the paper",
     "report": "redraw a comparison's report",
     "tune": "search options by validation",
+    "audit": "what makes figures on a data set mislead",
     "convert": "other rating files -> atomic files",
     "check": "what is wrong with my atomic files?",
     "init-dataset": "write a data set's property file",
@@ -113,10 +114,10 @@ def dispatch(argv: list[str]) -> int:
         raise UserError(
             f"there is no command '{name}'{nearest(name, COMMANDS)}; known: {', '.join(COMMANDS)}."
         )
-    return _main_of(name)(rest)
+    return main_of(name)(rest)
 
 
-def _main_of(command: str) -> Callable[[list[str]], int]:
+def main_of(command: str) -> Callable[[list[str]], int]:
     """The function of a command; its module is imported only now, since many take seconds."""
     return import_module(f"recbole_dmf.commands.{command.replace('-', '_')}").main
 
@@ -128,7 +129,7 @@ def recbole_dmf_main() -> None:
 
 def run_recbole_main() -> None:
     """Entry point of `run_recbole`."""
-    sys.exit(guarded(_main_of("run"), sys.argv[1:]))
+    sys.exit(guarded(main_of("run"), sys.argv[1:]))
 
 
 if __name__ == "__main__":

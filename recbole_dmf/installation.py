@@ -55,11 +55,12 @@ def other_copies() -> list[Path]:
 
 
 def requirements() -> list[Requirement]:
-    """What this package's own metadata asks for, extras included; [] where it isn't installed."""
+    """What the installed metadata asks for, without the developers' tools; [] if there is none."""
     try:
-        return [Requirement(line) for line in requires("recbole-dmf") or ()]
+        found = [Requirement(line) for line in requires("recbole-dmf") or ()]
     except PackageNotFoundError:
         return []
+    return [one for one in found if one.name != "recbole-dmf" and "test" not in str(one.marker)]
 
 
 def installed_versions(names: list[str]) -> dict[str, str]:

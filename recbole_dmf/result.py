@@ -55,7 +55,11 @@ def make_result(
         "valid_metric": config["valid_metric"].lower(),
         "valid_reading": config["valid_reading"],
         "counts": prepared.counts,
-        "candidates_sha256": prepared.candidates_sha256,
+        "candidates_sha256": {
+            name: sha256
+            for name, sha256 in (prepared.candidates_sha256 or {}).items()
+            if name in metrics
+        },
         "data_sha256": prepared.sha256,
         "split_seed": config["split_seed"],
         "parameters": n_stored(model),

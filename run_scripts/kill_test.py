@@ -1,12 +1,13 @@
 #!/usr/bin/env python
-"""Kills runs and comparisons with SIGKILL, goes on with them and compares with undisturbed ones.
+"""Kills runs and comparisons with SIGKILL, resumes them and compares with undisturbed ones.
 
     python run_scripts/kill_test.py --kills=50 --same-seed=10 --out=kill-test.json
 
 Each kill has a folder of its own and one of three kinds: `training`, at a random moment of a run;
 `saving`, while a file is being written; `comparing`, at a random moment of `recbole-dmf compare`,
 where the training process, the command or both are killed. After it every file is read; then the
-run goes on, and weights, history, metrics and every user's figures are compared bit for bit.
+run is resumed, and weights, history, metrics and every user's figures are compared bit for bit.
+Linux only, since the processes of a comparison are found in /proc.
 """
 
 import argparse
@@ -20,13 +21,15 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from contextlib import suppress
 from pathlib import Path
 
 import torch
 import yaml
 
-from recbole_dmf import cli
+from recbole_dmf.cli import guarded
+from recbole_dmf.commands import run
 from recbole_dmf.files import write_text
 from recbole_dmf.manifest import versions
 from recbole_dmf.training.checkpoint import load_checkpoint
@@ -79,8 +82,10 @@ def start_run(words: list[str], log: Path) -> int:
     os.dup2(stream, 2)
     code = 1
     try:
-        code = cli.guarded(cli._run, words)
+        code = guarded(run.main, words)
         sys.stdout.flush()
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(code)
 
@@ -277,52 +282,52 @@ def training_processes(session: int) -> list[int]:
     return [process for process, parent in parents.items() if parent in servers]
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--same-seed", type=int, default=10, help="runs of one seed to compare")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--models", default=",".join(MODELS))
-    parser.add_argument("--out", help="JSON file of everything that was found")
-    args = parser.parse_args()
-    models = args.models.split(",")
-    args.compared = [model for model in models if model in COMPARED]
-    torch.set_num_threads(1)
-    draw = random.Random(args.seed)
-    with tempfile.TemporaryDirectory() as scratch:
-        scratch = Path(scratch)
-        args.data = scratch / "data"
-        write_data(args.data)
-        references: dict = {}
-        for model in models:
-            references[model] = undisturbed(model, scratch / f"reference-{model}", args)
-        same = [
-            are_equal(
-                undisturbed(models[0], scratch / f"same-{n}", args)["outcome"],
-                references[models[0]]["outcome"],
-            )
-            for n in range(args.same_seed)
-        ]
-        if "comparing" in KINDS[: args.kills]:
-            start = time.perf_counter()
-            if start_comparison(scratch / "compared", args, scratch / "compared.txt").wait():
-                sys.exit((scratch / "compared.txt").read_text())
-            references["seconds"] = time.perf_counter() - start
-        found = []
-        for number in range(args.kills):
-            kind = KINDS[number % len(KINDS)]
-            folder = scratch / f"kill-{number}"
-            folder.mkdir()
-            if kind == "comparing":
-                outcome_of_kill = kill_comparison(folder, references, args, draw)
-            else:
-                model = draw.choice(models)
-                outcome_of_kill = kill_run(kind, model, folder, references[model], args, draw)
-            found.append({"kind": kind, **outcome_of_kill})
-            print(f"[{number + 1}/{args.kills}] {json.dumps(found[-1])}", flush=True)
-            if not (found[-1]["bit_equal"] and found[-1]["resumed"]):
-                print((folder / "output.txt").read_text()[-3000:])
-    summary = {
+def undisturbed(model: str, folder: Path, args) -> dict:
+    """A run that nobody kills: seconds from the start of its training on, and what comes out."""
+    folder.mkdir()
+    words = ["--dataset=random", f"--model={model}", f"--checkpoint_dir={folder}"]
+    process = start_run([*words, *words_of(options_of(model, args))], folder / "output.txt")
+    while is_running(process) and not list(folder.glob("*/tensorboard")):
+        time.sleep(POLL)
+    start = time.perf_counter()
+    if exit_code(process):
+        sys.exit((folder / "output.txt").read_text())
+    training = time.perf_counter() - start
+    return {"training": training, "outcome": outcome(next(folder.glob("*/result.json")).parent)}
+
+
+def references_of(models: list[str], scratch: Path, args) -> dict:
+    """What undisturbed runs take and give: by model, and the seconds of a comparison."""
+    references: dict = {
+        model: undisturbed(model, scratch / f"reference-{model}", args) for model in models
+    }
+    if "comparing" in KINDS[: args.kills]:
+        start = time.perf_counter()
+        if start_comparison(scratch / "compared", args, scratch / "compared.txt").wait():
+            sys.exit((scratch / "compared.txt").read_text())
+        references["seconds"] = time.perf_counter() - start
+    return references
+
+
+def killed(number: int, models: list[str], scratch: Path, references: dict, args, draw) -> dict:
+    """One kill in a folder of its own, and what was found after it."""
+    kind = KINDS[number % len(KINDS)]
+    folder = scratch / f"kill-{number}"
+    folder.mkdir()
+    if kind == "comparing":
+        found = kill_comparison(folder, references, args, draw)
+    else:
+        model = draw.choice(models)
+        found = kill_run(kind, model, folder, references[model], args, draw)
+    print(f"[{number + 1}/{args.kills}] {json.dumps({'kind': kind, **found})}", flush=True)
+    if not (found["bit_equal"] and found["resumed"]):
+        print((folder / "output.txt").read_text()[-3000:])
+    return {"kind": kind, **found}
+
+
+def summary_of(found: list[dict], same: list[bool]) -> dict:
+    """The counts of all kills, and of the runs of one seed."""
+    return {
         "kills": len(found),
         "files_read": sum(kill["files_read"] for kill in found),
         "unreadable_files": sum(len(kill["unreadable"]) for kill in found),
@@ -332,6 +337,38 @@ def main() -> int:
         "same_seed_runs": len(same),
         "same_seed_bit_equal": sum(same),
     }
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--same-seed", type=int, default=10, help="runs of one seed to compare")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--out", help="JSON file of everything that was found")
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = arguments()
+    models = args.models.split(",")
+    args.compared = [model for model in models if model in COMPARED]
+    torch.set_num_threads(1)
+    draw = random.Random(args.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        args.data = scratch / "data"
+        write_data(args.data)
+        references = references_of(models, scratch, args)
+        expected = references[models[0]]["outcome"]
+        same = [
+            are_equal(undisturbed(models[0], scratch / f"same-{n}", args)["outcome"], expected)
+            for n in range(args.same_seed)
+        ]
+        found = [
+            killed(number, models, scratch, references, args, draw) for number in range(args.kills)
+        ]
+    summary = summary_of(found, same)
     print(json.dumps(summary, indent=2))
     if args.out:
         content = {
@@ -345,20 +382,6 @@ def main() -> int:
         write_text(Path(args.out), json.dumps(content, indent=2) + "\n")
     good = summary["bit_equal"] == summary["resumed"] == len(found) and all(same)
     return 0 if good and not summary["unreadable_files"] + summary["finished_repeated"] else 1
-
-
-def undisturbed(model: str, folder: Path, args) -> dict:
-    """A run that nobody kills: seconds from the start of its training on, and what comes out."""
-    folder.mkdir()
-    words = ["--dataset=random", f"--model={model}", f"--checkpoint_dir={folder}"]
-    process = start_run([*words, *words_of(options_of(model, args))], folder / "output.txt")
-    while is_running(process) and not list(folder.glob("*/tensorboard")):
-        time.sleep(POLL)
-    start = time.perf_counter()
-    if exit_code(process):
-        sys.exit((folder / "output.txt").read_text())
-    training = time.perf_counter() - start
-    return {"training": training, "outcome": outcome(next(folder.glob("*/result.json")).parent)}
 
 
 if __name__ == "__main__":

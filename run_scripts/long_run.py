@@ -1,6 +1,8 @@
 #!/usr/bin/env python
 """Many short epochs in one process: memory, open files and files on disk must not grow.
 
+Linux only, since they are read from /proc.
+
 python run_scripts/long_run.py --epochs=1000 --every=50 --out=long-run.json
 """
 

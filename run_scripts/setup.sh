@@ -5,35 +5,43 @@ set -eu
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 VENV="$ROOT/.venv"
 
+# Whether this Python runs the package and can make an environment.
+supported() {
+    command -v "$1" >/dev/null 2>&1 && "$1" -c '
+import ensurepip, sys, venv
+sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null
+}
+
+# The machine's own Python if it is supported, else the newest supported one.
 find_python() {
-    for name in python3.11 python3.10 python3 python; do
-        if command -v "$name" >/dev/null 2>&1 && "$name" -c \
-            'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 12))' 2>/dev/null; then
+    for name in python3 python3.14 python3.13 python3.12 python3.11 python3.10 python; do
+        if supported "$name"; then
             command -v "$name"
             return
         fi
     done
-    echo "error: recbole-dmf needs Python 3.10 or 3.11 (RecBole 1.2.1 cannot be installed on" >&2
-    echo "3.12 and later: pip would fall back to RecBole 1.2.0). Found: $(python3 --version 2>&1 || true)" >&2
-    echo "Install Python 3.11 and run this script again." >&2
+    echo "error: recbole-dmf needs Python 3.10 to 3.14 with its venv module." >&2
+    echo "Found: $(python3 --version 2>&1 || true). Install one and run this script again." >&2
     exit 1
 }
 
-wanted=$(cat "$ROOT/pyproject.toml" "$ROOT/constraints.txt" | cksum)
 if [ ! -x "$VENV/bin/python" ]; then
     PYTHON=$(find_python) || exit 1
     echo "making $VENV with $("$PYTHON" --version)"
     "$PYTHON" -m venv "$VENV"
 fi
+# 3.12.txt is for all later ones as well: the resolution is the same.
+VERSION=$("$VENV/bin/python" -c 'import sys; print("3.%d" % min(sys.version_info.minor, 12))')
+CONSTRAINTS="$ROOT/constraints/$VERSION.txt"
+wanted=$(cat "$ROOT/pyproject.toml" "$CONSTRAINTS" | cksum)
 for extra in $(echo "$1" | tr ',' ' '); do
     stamp="$VENV/.installed-$extra"
     if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
-        echo "installing recbole-dmf[$extra] (a minute or two, once)"
+        echo "installing recbole-dmf[$extra] (some minutes, once)"
         # torch alone first: with it in place nothing pulls in a build for other hardware.
-        "$VENV/bin/python" -m pip install -q --disable-pip-version-check \
-            -c "$ROOT/constraints.txt" torch
-        "$VENV/bin/python" -m pip install -q --disable-pip-version-check \
-            -c "$ROOT/constraints.txt" -e "$ROOT[$extra]"
+        "$VENV/bin/python" -m pip install -q --disable-pip-version-check -c "$CONSTRAINTS" torch
+        "$VENV/bin/python" -m pip install -q --disable-pip-version-check -c "$CONSTRAINTS" \
+            -e "$ROOT[$extra]"
         echo "$wanted" > "$stamp"
     fi
 done

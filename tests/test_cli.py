@@ -23,7 +23,8 @@ def run_recbole(*argv, cwd, **kwargs):
 
 def test_help_does_not_import_torch(tmp_path):
     program = (
-        "import sys; from recbole_dmf import cli; code = cli.guarded(cli._run, ['--help']);"
+        "import sys; from recbole_dmf import cli;"
+        "code = cli.guarded(cli.main_of('run'), ['--help']);"
         "sys.exit(code or bool({'torch', 'recbole', 'pandas', 'ray'} & set(sys.modules)))"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
@@ -95,7 +96,7 @@ def test_files_that_cannot_be_used(tmp_path, name, capsys):
     folder = write_inter(tmp_path / "data", [])
     (folder / "tiny" / "tiny.inter").write_text(text)
     argv = ["--model=DMF", "--dataset=tiny", f"--data_path={folder}", "--epochs=1"]
-    code = cli.guarded(cli._run, [*argv, f"--checkpoint_dir={tmp_path / 'runs'}"])
+    code = cli.guarded(cli.main_of("run"), [*argv, f"--checkpoint_dir={tmp_path / 'runs'}"])
     captured = capsys.readouterr()
     assert_friendly(subprocess.CompletedProcess([], code, captured.out, captured.err), pattern)
 
@@ -134,7 +135,7 @@ def test_command_lines_that_cannot_run(tiny, tmp_path, argv, pattern, capsys, mo
     monkeypatch.chdir(tmp_path)
     if not any("data_path" in word for word in argv):
         argv = [*argv, f"--data_path={tiny}"]
-    code = cli.guarded(cli._run, argv)
+    code = cli.guarded(cli.main_of("run"), argv)
     captured = capsys.readouterr()
     assert_friendly(subprocess.CompletedProcess([], code, captured.out, captured.err), pattern)
 

@@ -610,7 +610,7 @@ def test_hostile(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(here)
     words = make(here)
     before = files_in(tmp_path)
-    main = {"run_recbole": cli._run, "recbole-dmf": cli.dispatch}[program]
+    main = {"run_recbole": cli.main_of("run"), "recbole-dmf": cli.dispatch}[program]
     try:
         code = cli.guarded(main, words)
     except SystemExit as error:  # argparse

@@ -56,8 +56,8 @@ def test_presets_that_cannot_be_used(model, preset, message):
 
 
 def test_a_preset_runs_from_the_command_line(tiny, tmp_path, capsys):
-    from recbole_dmf.cli import _run
+    from recbole_dmf.cli import main_of
 
     argv = ["--preset=dmf-paper", "--dataset=tiny", f"--data_path={tiny}", "--epochs=1"]
-    assert guarded(_run, [*argv, f"--checkpoint_dir={tmp_path}"]) == 0
+    assert guarded(main_of("run"), [*argv, f"--checkpoint_dir={tmp_path}"]) == 0
     assert "DMF on tiny" in capsys.readouterr().out

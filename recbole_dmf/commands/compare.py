@@ -8,8 +8,10 @@ from recbole_dmf.commands.model_arguments import take_settings, whole_numbers
 from recbole_dmf.commands.report import print_report
 from recbole_dmf.errors import FAILED, UserError
 from recbole_dmf.experiments.compare import compare
+from recbole_dmf.experiments.option_sources import combine, tuned_options
 from recbole_dmf.experiments.plan import TUNED, Column, find_column, read_experiment
-from recbole_dmf.experiments.planned_runs import check_labels
+from recbole_dmf.experiments.planned_runs import check_labels, plan_runs
+from recbole_dmf.experiments.progress import dry_run
 
 HELP = """\
 usage: recbole-dmf compare --dataset=NAME --models=A,B,C [--seeds=1,2,3]
@@ -25,9 +27,12 @@ is not run again, so the same command continues where it was stopped.
   --OPTION=VALUE           an option of all models, for example --epochs=20 or --data_path=FOLDER
   --results FOLDER         default: results/DATASET
   --fresh                  run everything again
+  --dry-run                say what would run and what is finished, and run nothing
   --help, -h               this text
 
-Where options of a model were tuned on the data set, they are used; --set and --OPTION win.
+Where options of a model were searched on the data set, they are used: those that `recbole-dmf tune`
+found (results/tune-MODEL-DATASET/best.yaml), else those that come with the package. --OPTION wins
+over them, and --set over all. What comes from where is printed.
 """
 
 
@@ -42,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     words, chosen = take_settings(argv)
     own = ("dataset", "models", "seeds", "results")
-    given = parse_open(words, own, ("fresh",), {"d": "dataset"})
+    given = parse_open(words, own, ("fresh", "dry_run"), {"d": "dataset"})
     for name in ("dataset", "models"):
         if not given.named.get(name):
             raise UserError(f"--{name} is missing; see recbole-dmf compare --help.")
@@ -53,23 +58,25 @@ def main(argv: Sequence[str]) -> int:
         label, _, name = word.strip().rpartition("=")
         found = find_column(name, experiment)
         label = label or name
-        tuned = experiment.tuned(found, dataset)
-        if tuned:
-            shown = ", ".join(f"{k}={v}" for k, v in tuned.items())
-            print(f"{label}: options tuned on {dataset}: {shown}")
-        options = {**tuned, **found.options, **given.options, **chosen.pop(label, {})}
+        layers = [
+            tuned_options(name, found, experiment, dataset),
+            (f"{found.label}'s definition", found.options),
+            ("the command line", given.options),
+            ("--set", chosen.pop(label, {})),
+        ]
+        options, sources = combine(label, layers)
+        if sources:
+            print(sources)
         columns.append(Column(label, found.model, options))
         if found.label in experiment.expected.get(dataset, {}):
             expected[label] = experiment.figures(dataset)[found.label]
     check_labels(columns, chosen)
-    report, failed = compare(
-        Path(given.named.get("results", f"results/{dataset}")),
-        "Comparison",
-        dataset,
-        columns,
-        whole_numbers(given.named.get("seeds", "1,2,3"), "seeds"),
-        expected,
-        "fresh" in given.flags,
-    )
+    folder = Path(given.named.get("results", f"results/{dataset}"))
+    seeds = whole_numbers(given.named.get("seeds", "1,2,3"), "seeds")
+    fresh = "fresh" in given.flags
+    if "dry_run" in given.flags:
+        print(dry_run(plan_runs(folder, dataset, columns, seeds), fresh))
+        return 0
+    report, failed = compare(folder, "Comparison", dataset, columns, seeds, expected, fresh)
     print_report(report)
     return FAILED if failed else 0

@@ -9,8 +9,10 @@ from recbole_dmf.commands.report import print_report
 from recbole_dmf.data.lines import listed
 from recbole_dmf.errors import FAILED, UserError
 from recbole_dmf.experiments.compare import compare
+from recbole_dmf.experiments.option_sources import combine
 from recbole_dmf.experiments.plan import Column, experiment_names, read_experiment
-from recbole_dmf.experiments.planned_runs import check_labels
+from recbole_dmf.experiments.planned_runs import check_labels, plan_runs
+from recbole_dmf.experiments.progress import dry_run
 from recbole_dmf.options import clip
 
 HELP = """\
@@ -27,6 +29,7 @@ finished is not run again, so the same command continues where it was stopped.
   --OPTION=VALUE           an option of all columns, for example --data_path=FOLDER
   --results FOLDER         default: results/TABLE-DATASET
   --fresh                  run everything again
+  --dry-run                say what would run and what is finished, and run nothing
   --help, -h               this text
 """
 
@@ -46,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
     experiment = read_experiment(name)
     words, chosen = take_settings(words)
     given = parse_open(
-        words, ("dataset", "seeds", "results", "models"), ("fresh",), {"d": "dataset"}
+        words, ("dataset", "seeds", "results", "models"), ("fresh", "dry_run"), {"d": "dataset"}
     )
     dataset = given.named.get("dataset")
     if not dataset:
@@ -60,18 +63,23 @@ def main(argv: Sequence[str]) -> int:
     for column in experiment.columns:
         if column.label not in wanted:
             continue
-        tuned = experiment.tuned(column, dataset)
-        own = {**tuned, **column.options, **given.options, **chosen.pop(column.label, {})}
-        columns.append(Column(column.label, column.model, own))
+        layers = [
+            (f"experiment/{name}.yaml", {**experiment.tuned(column, dataset), **column.options}),
+            ("the command line", given.options),
+            ("--set", chosen.pop(column.label, {})),
+        ]
+        options, sources = combine(column.label, layers)
+        if sources:
+            print(sources)
+        columns.append(Column(column.label, column.model, options))
     check_labels(columns, chosen)
-    report, failed = compare(
-        Path(given.named.get("results", f"results/{name}-{dataset}")),
-        experiment.title,
-        dataset,
-        columns,
-        whole_numbers(given.named.get("seeds", "1,2,3"), "seeds"),
-        experiment.figures(dataset),
-        "fresh" in given.flags,
-    )
+    folder = Path(given.named.get("results", f"results/{name}-{dataset}"))
+    seeds = whole_numbers(given.named.get("seeds", "1,2,3"), "seeds")
+    fresh = "fresh" in given.flags
+    if "dry_run" in given.flags:
+        print(dry_run(plan_runs(folder, dataset, columns, seeds), fresh))
+        return 0
+    figures = experiment.figures(dataset)
+    report, failed = compare(folder, experiment.title, dataset, columns, seeds, figures, fresh)
     print_report(report)
     return FAILED if failed else 0

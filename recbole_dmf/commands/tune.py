@@ -7,7 +7,8 @@ from pathlib import Path
 from recbole_dmf.commands.arguments import parse_open
 from recbole_dmf.commands.model_arguments import whole_numbers
 from recbole_dmf.errors import UserError
-from recbole_dmf.experiments.tune import tune
+from recbole_dmf.experiments.option_sources import BEST, search_folder
+from recbole_dmf.experiments.tune import TRIALS, dry_run, tune
 
 HELP = """\
 usage: recbole-dmf tune --model=NAME --dataset=NAME [--trials=30] [--OPTION=VALUE ...]
@@ -24,7 +25,10 @@ is started several times, the processes share the trials.
                            target: {type: categorical, choices: [binary, rating]}
   --OPTION=VALUE           an option of all trials, which is then not searched
   --results FOLDER         default: results/tune-MODEL-DATASET
+  --dry-run                say how many trials are finished and to come, and run nothing
   --help, -h               this text
+
+Its result, best.yaml, is a file for run_recbole --config_files; `recbole-dmf compare` uses it.
 """
 
 
@@ -38,16 +42,19 @@ def main(argv: Sequence[str]) -> int:
         print(HELP, end="")
         return 0
     own = ("model", "dataset", "trials", "search", "results")
-    given = parse_open(argv, own, (), {"m": "model", "d": "dataset"})
+    given = parse_open(argv, own, ("dry_run",), {"m": "model", "d": "dataset"})
     for name in ("model", "dataset"):
         if not given.named.get(name):
             raise UserError(f"--{name} is missing; see recbole-dmf tune --help.")
     model, dataset = given.named["model"], given.named["dataset"]
     search = given.named.get("search")
-    folder = Path(given.named.get("results", f"results/tune-{model}-{dataset}"))
+    folder = Path(given.named.get("results", search_folder(model, dataset)))
     trials = whole_numbers(given.named.get("trials", "30"), "trials")
     if len(trials) != 1 or trials[0] < 1:
         raise UserError(f"--trials={given.named['trials']}: give one number, at least 1.")
+    if "dry_run" in given.flags:
+        print(dry_run(folder, trials[0]))
+        return 0
     tune(
         folder,
         model,
@@ -57,5 +64,8 @@ def main(argv: Sequence[str]) -> int:
         Path(search) if search else None,
         shlex.join(["recbole-dmf", "tune", *argv]),
     )
-    print(f"\nWritten:\n  {folder / 'trials.csv'}\n  {folder / 'best.yaml'}")
+    print(
+        f"\nWritten:\n  {folder / TRIALS}\n  {folder / BEST}\n"
+        f"To run the best: run_recbole --config_files={shlex.quote(str(folder / BEST))}"
+    )
     return 0

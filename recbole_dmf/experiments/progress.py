@@ -41,23 +41,32 @@ def time_left(runs: Sequence[PlannedRun], later: Sequence[PlannedRun], jobs: int
     return f"; about {duration(sum(known) / jobs)} left" if known else ""
 
 
-def dry_run(runs: Sequence[PlannedRun]) -> str:
-    """What would run, what is finished and how long it took."""
-    lines = []
+def dry_run(runs: Sequence[PlannedRun], fresh: bool = False) -> str:
+    """What would run, what is finished and how long it took.
+
+    Args:
+        runs: all of a comparison.
+        fresh: whether finished ones are run again.
+    """
+    lines, seconds = [], []
     for number, run in enumerate(runs, 1):
-        reason, taken = why_to_run(run), total_seconds(run)
-        if reason is None and taken is not None:
-            state = f"finished, took {duration(taken)}"
-        elif reason:
-            state = f"would run again: {reason}"
-        elif run.unfinished.is_dir() or run.failed.is_dir():
-            state = "would continue" if run.unfinished.is_dir() else "failed, would be tried again"
-        else:
-            state = "would run"
-        guess = estimate(runs, run)
-        if reason is not None and guess is not None:
-            state += f"; takes about {duration(guess)}"
-        lines.append(f"[{number}/{len(runs)}] {run.name}: {state}")
-    n_open = sum(why_to_run(run) is not None for run in runs)
-    lines.append(f"{n_open} of {len(runs)} runs to make{time_left(runs, runs)}.")
+        reason, taken, guess = why_to_run(run), total_seconds(run), estimate(runs, run)
+        if reason is None and taken is not None and not fresh:
+            lines.append(f"[{number}/{len(runs)}] {run.name}: finished in {duration(taken)}")
+            continue
+        state = "would run"
+        if reason or reason is None:
+            state += f" again: {reason or '--fresh'}"
+        elif run.failed.is_dir() and not fresh:
+            state = "failed, would be tried again"
+        elif run.unfinished.is_dir() and not fresh:
+            state = "would continue"
+        seconds.append(guess)
+        takes = "" if guess is None else f"; about {duration(guess)}"
+        lines.append(f"[{number}/{len(runs)}] {run.name}: {state}{takes}")
+    total = sum(guess for guess in seconds if guess is not None)
+    lines.append(
+        f"{len(seconds)} of {len(runs)} runs to make"
+        + (f", about {duration(total)} in all." if total else ".")
+    )
     return "\n".join(lines)

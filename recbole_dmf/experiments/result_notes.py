@@ -17,6 +17,14 @@ READING_MEANS = {
 BOLD = "Best in bold."  # said wherever there is bold type
 
 
+def papers_metrics(c: Compared) -> list[str]:
+    """Metrics that were asked for and that the paper has figures of."""
+    known = {
+        metric for label, figures in c.expected.items() if label in c.runs for metric in figures
+    }
+    return [metric for metric in c.metrics if metric in known]
+
+
 def result_notes(c: Compared, tested: bool) -> list[str]:
     """What a reader must know to read the tables.
 
@@ -45,7 +53,7 @@ def result_notes(c: Compared, tested: bool) -> list[str]:
     )
     notes.append(f"Epochs were chosen on validation by {', '.join(sorted(chosen))}.")
     sources = {k: v["source"] for k, v in c.expected.items() if k in c.runs and v.get("source")}
-    if sources:
+    if sources and papers_metrics(c):
         figures = "; ".join(f"{label}: {one_line(str(text))}" for label, text in sources.items())
         notes.append(f"Paper: {figures}. Diff.: ours (expected) minus the paper's figure.")
     notes.append(f"Users tested: {len(runs[0].users):,}. Seeds: {', '.join(map(str, seeds))}.")

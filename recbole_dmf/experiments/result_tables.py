@@ -15,7 +15,7 @@ from recbole_dmf.evaluation.significance import (
     mean_over_seeds,
 )
 from recbole_dmf.experiments import plots
-from recbole_dmf.experiments.result_notes import result_notes
+from recbole_dmf.experiments.result_notes import papers_metrics, result_notes
 from recbole_dmf.experiments.run_metrics import MAX_K, headline, shown_name
 from recbole_dmf.experiments.runs import (
     Compared,
@@ -91,19 +91,20 @@ def _unemphasised(texts: Iterable[str]) -> list[tuple[str, bool]]:
 
 
 def _quality(c: Compared, tests: Mapping[str, Mapping[str, Comparison]]) -> ResultTable:
+    compared = papers_metrics(c)
     papers = {
         metric: {k: v[metric] for k, v in c.expected.items() if k in c.runs and metric in v}
-        for metric in tests
+        for metric in (*tests, *compared)
     }
     header = ["Model", "Seeds"]
     columns: list[dict[str, tuple[str, bool]]] = []
-    for metric in tests:
+    for metric in papers:
         seeds = {k: [run.metric(metric) for run in runs] for k, runs in c.runs.items() if runs}
         best = _best({label: float(np.mean(v)) for label, v in seeds.items()})
         header.append(shown_name(metric))
         columns.append({})
         for label, values in seeds.items():
-            test = tests[metric].get(label)
+            test = tests.get(metric, {}).get(label)
             mark = " *" if test is not None and test.significant else ""
             columns[-1][label] = (_spread(values, 4) + mark, label in best)
         if papers[metric]:

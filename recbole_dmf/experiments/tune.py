@@ -9,18 +9,19 @@ import csv
 import io
 import json
 import shutil
-import textwrap
 import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import yaml
 from tabulate import tabulate
 
-from recbole_dmf.config import build_config, changes, replayable_settings
+from recbole_dmf.config import build_config, changes, replayable_settings, uses_our_split
 from recbole_dmf.errors import (
     FAILED,
     INTERRUPTED,
@@ -29,12 +30,16 @@ from recbole_dmf.errors import (
     UserError,
     interruption,
 )
+from recbole_dmf.experiments.checked_files import one_line, read_csv
+from recbole_dmf.experiments.option_sources import BEST
 from recbole_dmf.experiments.plan import (
     TUNED,
     Column,
     find_column,
     read_experiment,
 )
+from recbole_dmf.experiments.progress import duration
+from recbole_dmf.experiments.run_metrics import metric_names
 from recbole_dmf.experiments.search_space import (
     Space,
     as_options,
@@ -54,6 +59,7 @@ if TYPE_CHECKING:
 
 INSTALL = "pip install 'recbole-dmf[tune]'"
 METRIC = "ndcg@10"
+TRIALS = "trials.csv"
 _SHOWN = 10
 
 
@@ -172,6 +178,13 @@ def _check_options(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """All settings of a run with the default options, and the point that stands for these."""
     config = build_config(model, dataset, None, dict(fixed))
+    if not uses_our_split(config):
+        raise UserError(
+            "a search needs the paper's split, whose validation is apart from test; leave "
+            "eval_args.split as it is."
+        )
+    if METRIC not in metric_names(config["metrics"], config["topk"]):
+        raise UserError("a search goes by NDCG@10; leave NDCG in metrics and 10 in topk.")
     # a name that the model does not know is found before the first trial
     build_config(model, dataset, None, {**fixed, **as_options(space, corner(space))})
     return replayable_settings(config), as_point(space, config.final_config_dict)
@@ -266,10 +279,39 @@ def _try(search: _Search, trial: "Trial") -> None:
         trial.set_user_attr("best_epoch", result["best_epoch"])
         trial.set_user_attr("seconds", result["seconds"]["total"])
         search.study.tell(trial, value)
-        print(f"valid NDCG@10 {value:.4f}; best so far {search.study.best_value:.4f}", flush=True)
+        best = search.study.best_value
+        print(f"valid NDCG@10 {value:.4f}; best so far {best:.4f}{_time_left(search)}", flush=True)
     remove_resume_files(folder)
     (folder / CHECKPOINT).unlink(missing_ok=True)  # a search may have hundreds of them
     shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+
+
+def _time_left(search: _Search) -> str:
+    """ "; about 3 min left" for the trials that no process has begun."""
+    seconds = [trial.user_attrs["seconds"] for trial in search.trials("COMPLETE")]
+    n_open = search.n_trials - len(search.trials("COMPLETE", "FAIL", "RUNNING"))
+    return f"; about {duration(fmean(seconds) * n_open)} left" if seconds and n_open > 0 else ""
+
+
+def dry_run(folder: Path, n_trials: int) -> str:
+    """What a search in this folder would do, and how long its trials took.
+
+    Raises:
+        UserError: its table of trials is damaged.
+    """
+    seconds: list[float] = []
+    n_finished = 0
+    path = folder / TRIALS
+    if path.is_file():
+        rows = read_csv(path, ("state", "seconds"), ())
+        n_finished = len(rows)
+        seconds = pd.to_numeric(rows["seconds"], errors="coerce").dropna().tolist()
+    n_open = max(0, n_trials - n_finished)
+    took = f", {duration(sum(seconds))} in all" if seconds else ""
+    takes = f", about {duration(fmean(seconds) * n_open)}" if seconds and n_open else ""
+    return (
+        f"{n_finished} trials are finished in {folder}{took}; {n_open} of {n_trials} to make{takes}"
+    )
 
 
 def _continue_killed(search: _Search, folder: Path, settings: Mapping[str, Any]) -> None:
@@ -301,18 +343,21 @@ def _write(search: _Search) -> None:
             about = [trial.user_attrs.get(name, "") for name in attributes]
             point = [trial.params[name] for name in search.space]
             writer.writerow([trial.number, trial.state.name.lower(), value, *about, *point])
-        write_text(search.folder / "trials.csv", text.getvalue())
-        best = search.ranked()
-        if best:
-            chosen = {**search.fixed, **search.options(best[0])}
-            settings = yaml.safe_dump(chosen, sort_keys=False, allow_unicode=True)
-            write_text(
-                search.folder / "best.yaml",
-                f"settings:\n  {search.dataset}:\n    {search.column.label}:\n"
-                f"      # {search.command}\n"
-                f"      # valid NDCG@10 (expected) {best[0].value:.4f}, the best of "
-                f"{len(finished)} trials\n" + textwrap.indent(settings, " " * 6),
-            )
+        write_text(search.folder / TRIALS, text.getvalue())
+        if search.ranked():
+            write_text(search.folder / BEST, _best_file(search, len(finished)))
+
+
+def _best_file(search: _Search, n_finished: int) -> str:
+    """best.yaml: the best trial's options, as a file for --config_files."""
+    best = search.ranked()[0]
+    names = {"model": search.column.model, "dataset": search.dataset}
+    options = {**names, **search.fixed, **search.options(best)}
+    return (
+        f"# {one_line(search.command, 1000)}\n"
+        f"# valid NDCG@10 (expected) {best.value:.4f}, the best of {n_finished} trials\n"
+        + yaml.safe_dump(options, sort_keys=False, allow_unicode=True)
+    )
 
 
 def _format_options(options: Mapping[str, Any]) -> str:

@@ -28,6 +28,8 @@ class DMFTrainer(BaseTrainer):
     with its own negatives, as RecBole's point-wise batches are.
     """
 
+    data_parallel = True
+
     def __init__(self, config, model):
         super().__init__(config, model)
         self._prepared = False

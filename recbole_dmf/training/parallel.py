@@ -1,15 +1,13 @@
 """Data-parallel training over torch.distributed: gloo on CPUs, nccl on GPUs."""
 
+import logging
 import os
-import socket
-import subprocess
-import sys
-import time
+import signal
 
 import torch
 import torch.distributed as dist
 
-from recbole_dmf.errors import Terminated, UserError
+from recbole_dmf.errors import UserError
 
 
 def rank() -> int:
@@ -68,31 +66,53 @@ def wait() -> None:
         dist.barrier()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        return probe.getsockname()[1]
-
-
 def launch(argv: list[str], nproc: int, machines: dict[str, str]) -> int:
-    """Run the command `argv` in `nproc` processes of this machine and wait for them.
+    """Run the command `argv` by torchrun in `nproc` processes of this machine.
 
     Args:
         argv: arguments of `run_recbole` without those of this function.
         nproc: processes to start here.
-        machines: RecBole's options for several machines: `world_size` (processes in all),
-            `group_offset` (rank of the first one here), `ip` and `port` of the first machine.
+        machines: RecBole's options for several machines, each with `nproc` processes:
+            `world_size` (processes in all), `group_offset` (rank of the first one here), `ip` and
+            `port` of the first machine.
 
     Returns:
-        The first exit code that is not 0, else 0.
+        The exit code of the process that failed first, else 0.
 
     Raises:
         UserError: the numbers make no sense.
     """
+    # They take a second to import, and only this function needs them.
+    from torch.distributed import run as torchrun
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    options = ["--standalone", f"--nproc_per_node={nproc}"]
+    if (several := _machines(nproc, machines)) is not None:
+        options[0:1] = several
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // max(1, nproc))))
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    logging.disable(logging.ERROR)  # the processes say themselves what went wrong
+    try:
+        torchrun.run(torchrun.parse_args([*options, "-m", "recbole_dmf.cli", *argv]))
+    except ChildFailedError as error:
+        codes = [failure.exitcode for failure in error.failures.values()]
+        return next((code for code in codes if code > 0), 128 - codes[0])
+    except SignalException as stop:  # the processes got it as well, have saved and reported
+        return 128 + stop.sigval
+    finally:
+        logging.disable(logging.NOTSET)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return 0
+
+
+def _machines(nproc: int, machines: dict[str, str]) -> list[str] | None:
+    """Torchrun's options for several machines, None for this one alone."""
     try:
         total = int(machines.get("world_size", -1))
         offset = int(machines.get("group_offset", 0))
-        port = int(machines.get("port", 0)) or _free_port()
+        port = int(machines.get("port", 5678))  # RecBole's default
     except ValueError as error:
         raise UserError(f"world_size, group_offset and port are whole numbers: {error}.") from error
     total = nproc if total <= 0 else total
@@ -100,31 +120,16 @@ def launch(argv: list[str], nproc: int, machines: dict[str, str]) -> int:
         raise UserError(
             f"nproc {nproc} from group_offset {offset} on does not fit into world_size {total}."
         )
-    threads = max(1, (os.cpu_count() or 1) // nproc)
-    processes = []
-    for local_rank in range(nproc):
-        environment = {
-            **os.environ,
-            "RANK": str(offset + local_rank),
-            "LOCAL_RANK": str(local_rank),
-            "WORLD_SIZE": str(total),
-            "MASTER_ADDR": machines.get("ip", "localhost"),
-            "MASTER_PORT": str(port),
-        }
-        environment.setdefault("OMP_NUM_THREADS", str(threads))
-        command = [sys.executable, "-m", "recbole_dmf.cli", *argv]
-        processes.append(subprocess.Popen(command, env=environment))
-    codes: list[int | None] = [None]
-    try:
-        while None in codes and not any(codes):
-            time.sleep(0.05)
-            codes = [process.poll() for process in processes]
-    except KeyboardInterrupt as stop:  # Ctrl-C reached the children as well, SIGTERM did not
-        for process in processes if isinstance(stop, Terminated) else ():
-            process.terminate()
-        codes = [process.wait() for process in processes]  # they save and report
-    finally:
-        for process in processes:
-            process.terminate()
-            process.wait()
-    return next((code for code in codes if code), 0)
+    if total % nproc or offset % nproc:
+        raise UserError(
+            f"world_size {total} and group_offset {offset} are not multiples of nproc {nproc}: "
+            "start as many processes on every machine."
+        )
+    if total == nproc:
+        return None
+    return [
+        f"--nnodes={total // nproc}",
+        f"--node_rank={offset // nproc}",
+        f"--master_addr={machines.get('ip', 'localhost')}",
+        f"--master_port={port}",
+    ]

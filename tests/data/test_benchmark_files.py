@@ -141,7 +141,7 @@ def test_three_parts_are_used_as_they_are(tmp_path):
         (tmp_path / "ready" / "ready.inter").rename(part(tmp_path, f"{name}.inter"))
     config, dataset, ready = prepared(tmp_path)
     assert config["benchmark_filename"] == ["train", "valid", "test"]
-    assert config["max_rating"] == 5
+    assert dataset.max_rating == 5
     for phase in ("valid", "test"):
         found = ready.phases[phase].candidates
         assert set(
@@ -172,7 +172,7 @@ def test_a_rating_scale_covers_all_parts(ncf):
         part(ncf[0], "train.inter"),
         lambda lines: [lines[0], *(x.replace("\t5\t9", "\t4\t9") for x in lines[1:])],
     )
-    assert prepared(ncf[0])[0]["max_rating"] == 5
+    assert prepared(ncf[0])[1].max_rating == 5
 
 
 def test_users_without_training_interactions_are_tested(ncf):

@@ -106,7 +106,7 @@ def latest_by_hand(path):
     [
         pytest.param(ML_100K, 943, id="ml-100k"),
         pytest.param(
-            SHARED / "ml-1m" / "ml-1m.inter", 2999, id="ml-1m", marks=needs_shared("ml-1m")
+            SHARED / "ml-1m" / "ml-1m.inter", 6040, id="ml-1m", marks=needs_shared("ml-1m")
         ),
     ],
 )

@@ -51,7 +51,7 @@ def test_everything_is_taken_from_the_file(tmp_path, loaded):
     folder = write(tmp_path, BOTH)
     config, dataset, said = loaded()
     assert config["load_col"] == {"inter": list(BOTH)}
-    assert config["max_rating"] == 5
+    assert dataset.max_rating == 5
     assert list(dataset.inter_feat.columns) == list(BOTH)
     assert dataset.inter_feat["rating"].min() == 1  # not normalised
     assert said.count("no property file for shop: rating scale 1..5 from the data; ") == 1
@@ -172,7 +172,7 @@ def test_init_dataset_writes_what_a_run_would_assume(tmp_path, loaded, capsys):
         assert line.partition("#")[2].strip().startswith("(")
     after, _, said = loaded()
     assert "no property file" not in said
-    for option in ("load_col", "max_rating"):
+    for option in ("load_col",):
         assert after[option] == before[option]
     assert check.main([str(folder)]) in (0, 1)
     assert "shop.yaml" not in capsys.readouterr().out

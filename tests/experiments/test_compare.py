@@ -213,6 +213,17 @@ def test_a_failure_is_a_row_and_is_tried_again(data, tmp_path, capfd):
     assert not (folder / "runs" / "bad-seed1-failed").exists()
 
 
+def test_a_broken_data_set_is_found_once_and_before_the_first_run(tmp_path, capfd):
+    broken = write_inter(tmp_path / "data", [*random_rows(), ("u1", "i1", "good", 5)])
+    with pytest.raises(UserError) as caught:
+        run(tmp_path / "c", broken, seeds=(1, 2))
+    assert str(caught.value).count("good") == 1
+    assert "tiny.inter, line 362" in str(caught.value)
+    out, errors = capfd.readouterr()
+    assert "seed" not in out + errors
+    assert not list((tmp_path / "c" / "runs").iterdir())
+
+
 def test_nothing_finished_is_an_error_that_names_the_reasons(data, tmp_path):
     bad = [Column("bad", "DMF", {"data_path": str(data), **FAST, "user_layers": [8, 3]})]
     with pytest.raises(UserError, match=r"(?s)no run was finished.*bad, seed 1: .*item_layers"):
@@ -257,8 +268,7 @@ def test_two_at_once_are_refused(through, data):
     ("options", "message"),
     [
         ({"learning_rat": 0.1}, "unknown option 'learning_rat'"),
-        ({"metrics": ["Hit"], "valid_metric": "Hit@10"}, "the metrics Hit and NDCG"),
-        ({"topk": [5], "valid_metric": "NDCG@5"}, "10 in topk"),
+        ({"topk": [5], "valid_metric": "NDCG@5"}, "same metrics and topk"),
         ({"eval_args": {"split": {"RS": [8, 1, 1]}}}, "the paper's split"),
         ({"seed": 4}, "--seeds"),
         ({"mu": b"x"}, "mu"),
@@ -269,6 +279,25 @@ def test_options_are_checked_before_anything_runs(data, tmp_path, options, messa
     with pytest.raises(UserError, match=message):
         compare(tmp_path / "c", "Test", "tiny", both, [1], {})
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.slow
+def test_metrics_that_are_asked_for_are_reported(data, tmp_path, capfd):
+    folder = tmp_path / "c"
+    argv = ["--dataset=tiny", "--models=ItemPop", f"--data_path={data}", f"--results={folder}"]
+    argv += ["--metrics=[MRR,NDCG,Hit]", "--topk=[5,20]", "--valid_metric=MRR@20"]
+    assert main([*argv, "--dry-run"]) == 0
+    assert "ItemPop, seed 1: would run" in capfd.readouterr().out
+    assert not folder.exists()
+    assert main(argv) == 0
+    assert "ItemPop, seed 1: MRR@5 0." in capfd.readouterr().out
+    stored = json.loads((folder / "runs" / "ItemPop-seed1" / "result.json").read_text())
+    test = stored["metrics"]["test"]["expected"]
+    table = pd.read_csv(folder / "results.csv").set_index(["phase", "metric", "reading"])["value"]
+    for name in ("mrr@5", "ndcg@5", "hit@5", "mrr@20", "ndcg@20", "hit@20"):
+        assert table["test", name, "expected"] == pytest.approx(test[name], abs=1e-9)
+    assert main([*argv, "--dry-run"]) == 0
+    assert "ItemPop, seed 1: finished in" in capfd.readouterr().out
 
 
 def test_command(data, tmp_path, capfd):

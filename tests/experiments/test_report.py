@@ -22,7 +22,9 @@ TABLES = ["report.html", "results.csv", "summary.md", "summary.tex"]
 PLOTS = ["metrics_at_k.png", "quality_vs_time.png", "validation_curves.png"]
 
 
-def make_run(folder, label, seed, quality, n_users=60, n_items=400, epochs=8, seconds=20.0):
+def make_run(
+    folder, label, seed, quality, n_users=60, n_items=400, epochs=8, seconds=20.0, more=()
+):
     """A finished run; higher `quality` puts the targets higher. The same users for all."""
     users = np.random.default_rng(99)
     n_unseen = users.integers(n_items // 2, n_items - 20, n_users)
@@ -53,6 +55,9 @@ def make_run(folder, label, seed, quality, n_users=60, n_items=400, epochs=8, se
         for metric in ("hit", "ndcg"):
             columns[f"{metric}@10_{reading}"] = of(gains(metric, 10))
             test[reading][f"{metric}@10"] = float(columns[f"{metric}@10_{reading}"].mean())
+        for metric, k in more:
+            columns[f"{metric}@{k}_{reading}"] = of(gains(metric, k))
+            test[reading][f"{metric}@{k}"] = float(columns[f"{metric}@{k}_{reading}"].mean())
     valid = {r: {m: v * 1.02 for m, v in values.items()} for r, values in test.items()}
     run = folder / "runs" / f"{re.sub('[^A-Za-z0-9-]', '', label)}-seed{seed}"
     run.mkdir(parents=True)
@@ -335,6 +340,50 @@ def test_identical_models_are_both_bold_and_unmarked(tmp_path):
     assert "\\*" not in rows[0][2]
 
 
+def test_every_metric_and_k_that_was_asked_for_is_shown(tmp_path):
+    more = [("mrr", 10), ("hit", 20), ("ndcg", 20), ("mrr", 20)]
+    folder = make_folder(tmp_path / "c", {"A": 1.0, "DMF": 2.0}, seeds=(1,), more=more)
+    names = ["hit@20", "ndcg@20", "mrr@20", "hit@10", "ndcg@10", "mrr@10"]
+    edit_json(folder / "comparison.json", metrics=names)
+    text = write_report(folder).text
+    markdown = (folder / "summary.md").read_text()
+    stored = json.loads((folder / "runs" / "DMF-seed1" / "result.json").read_text())["metrics"]
+    for reading in ("sampled", "expected", "full"):
+        row = rows_of(markdown, f"Test, {reading} reading, all metrics")[1]
+        expected = [f"{stored['test'][reading][name]:.4f}" for name in names]
+        assert [cell.strip("*") for cell in row] == ["DMF", *expected]
+    for name in ("HR@20", "NDCG@20", "MRR@20", "HR@10", "NDCG@10", "MRR@10"):
+        assert name in (folder / "summary.tex").read_text()
+        assert name in (folder / "report.html").read_text()
+        assert name in text
+    # headline: the first K's first two; the paper's K = 10 is still set against ours
+    header = markdown.split("## Test, expected reading\n\n")[1].splitlines()[0]
+    assert header == (
+        "| Model | Seeds | HR@20 | NDCG@20 | HR@10 | Paper | Diff. | NDCG@10 | Paper | Diff. |"
+    )
+    pairs = rows_of(markdown, "Each model against the best other model, per user")
+    assert [row[1] for row in pairs] == ["HR@20", "NDCG@20"] * 2
+    table = pd.read_csv(folder / "results.csv")
+    mine = table[(table["model"] == "DMF") & (table["phase"] == "test")]
+    value = mine.set_index(["metric", "reading"])["value"]
+    for name in names:
+        mean = stored["test"]["expected"][name]
+        assert value[name, "expected"] == pytest.approx(mean, abs=1e-9)
+    assert not mine.duplicated(["metric", "reading"]).any()
+
+
+def test_models_that_are_fitted_once_have_no_best_epoch_and_no_invented_size(tmp_path):
+    folder = make_folder(tmp_path / "c", {"ItemPop": 1.0, "New": 1.5, "DMF": 2.0}, seeds=(1,))
+    edit_json(folder / "runs" / "ItemPop-seed1" / "result.json", parameters=1, best_epoch=6)
+    new = folder / "runs" / "New-seed1"
+    edit_json(new / "result.json", parameters=1682, best_epoch=None, epochs_run=0)
+    (new / "history.csv").unlink()
+    write_report(folder)
+    rows = {row[0]: row[4:6] for row in rows_of((folder / "summary.md").read_text(), "Cost")}
+    dash = "\N{EN DASH}"
+    assert rows == {"ItemPop": [dash, dash], "New": ["1,682", dash], "DMF": ["123,456", "5"]}
+
+
 def test_model_without_epochs_and_one_user(tmp_path):
     folder = make_folder(
         tmp_path / "c", {"ItemPop": 2.0, "B": 1.0}, n_users=1, epochs=0, seconds=-1.0, seeds=(1,)
@@ -461,6 +510,7 @@ HISTORY = r"DMF-seed2/history\.csv"
             r"comparison\.json: field 'models'",
         ),
         (lambda f: edit_json(f / "comparison.json", models=[]), "field 'models' must list"),
+        (lambda f: edit_json(f / "comparison.json", metrics=["auc@3"]), "field 'metrics' must"),
         (lambda f: edit_json(f / "comparison.json", seeds=["1"]), "field 'seeds' must list"),
         (lambda f: edit_json(f / "comparison.json", failures=[3]), r"comparison\.json: field"),
         (

@@ -64,8 +64,40 @@ def test_first_trial_is_the_default_and_best_is_best(through, data):
     top = found[values.index(max(values))]
     assert best["reg_weight"] == float(top["reg_weight"])
     assert len({row["reg_weight"] for row in found}) == 6
-    pasted = yaml.safe_load((folder / "best.yaml").read_text())["settings"]["tiny"]["EASE"]
-    assert pasted == best
+    text = (folder / "best.yaml").read_text()
+    assert yaml.safe_load(text) == {"model": "EASE", "dataset": "tiny", **best}
+    assert f"# valid NDCG@10 (expected) {max(values):.4f}, the best of 6 trials" in text
+
+
+def test_best_file_is_one_for_config_files(through):
+    folder, best = through
+    config = build_config(None, None, [str(folder / "best.yaml")], None)
+    assert (config["model"], config["dataset"]) == ("EASE", "tiny")
+    assert config["reg_weight"] == best["reg_weight"]
+
+
+def test_dry_run_counts_the_trials_and_changes_nothing(through, tmp_path, capsys):
+    folder, _ = through
+    argv = ["--model=EASE", "--dataset=tiny", "--trials=8", "--dry-run"]
+    assert main([*argv, f"--results={folder}"]) == 0
+    line = r"6 trials are finished in .*, \d.* in all; 2 of 8 to make, about \d"
+    assert re.search(line, capsys.readouterr().out)
+    assert main([*argv, f"--results={tmp_path / 'none'}"]) == 0
+    assert "0 trials are finished in" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"eval_args": {"split": {"RS": [0.8, 0.1, 0.1]}}}, "a search needs the paper's split"),
+        ({"topk": [5], "valid_metric": "NDCG@5"}, r"a search goes by NDCG@10"),
+    ],
+)
+def test_what_a_search_cannot_go_by_is_refused_at_once(data, tmp_path, options, message):
+    with pytest.raises(UserError, match=message):
+        search(tmp_path / "t", data, 2, **options)
+    assert not (tmp_path / "t").exists()
 
 
 def test_never_looks_at_test(through):

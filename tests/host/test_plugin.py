@@ -55,7 +55,7 @@ def test_child_process_gets_ours_from_the_public_names():
     assert result.stdout.split() == ["recbole_dmf.models.dmf", "False"], result.stderr
 
 
-@pytest.mark.parametrize("name", ["SASRec", "FM"])
+@pytest.mark.parametrize("name", ["FM"])
 def test_other_kinds_of_models_stay_as_recbole_has_them(clean, name, monkeypatch):
     from recbole.config import Config
 
@@ -72,7 +72,6 @@ def test_other_kinds_of_models_stay_as_recbole_has_them(clean, name, monkeypatch
     [
         ("dmf", "did you mean DMF"),
         ("LightGNC", "did you mean LightGCN"),
-        ("SASRec", "sequential model"),
         ("FM", "context model"),
         ("Zzzz", "known: "),
         ("xgboost", "there is no model"),

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,10 +13,12 @@ from recbole_dmf.config import build_config
 from recbole_dmf.data.history import N_EARLIER
 from recbole_dmf.errors import UserError
 from recbole_dmf.host.lookup import find_model, load_dataset, train_loader
+from recbole_dmf.host.rebuild import rebuild
 from recbole_dmf.host.sequential import NOT_RUNNABLE
 from recbole_dmf.models.scores import all_scores
 from recbole_dmf.prepare import prepare
 from recbole_dmf.run import run_recbole
+from recbole_dmf.serving.model_file import read_model_file
 
 SMALL = {
     "RecentPop": {},
@@ -43,12 +46,10 @@ def trained(data, tmp_path):
     """A function (model) -> (its Prepared, the model after an epoch)."""
 
     def make(name):
-        from recbole_dmf.serving.rebuild import read_run, rebuild
-
         config = build_config(name, "tiny", None, options(data, tmp_path, name))
         prepared = prepare(config, load_dataset(config))
         folder = run_recbole(name, "tiny", config_dict=options(data, tmp_path, name))["folder"]
-        return prepared, rebuild(read_run(folder))
+        return prepared, rebuild(read_model_file(Path(folder)))
 
     return make
 

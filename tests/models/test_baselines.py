@@ -317,7 +317,7 @@ def staged(ready, tmp_path, **options):
     trainer = trainer_class(lookup.find_trainer(config))(config, model)
     folder = tmp_path / "staged"
     folder.mkdir()
-    trainer.attach(folder, prepared.phases["valid"], {"data_sha256": ""}, {}, 0.0)
+    trainer.attach(folder, prepared, {"data_sha256": ""}, {}, 0.0)
     loader = lookup.train_loader(config, prepared.train, prepared.sampler)
     trainer.fit(loader, True, verbose=False)
     trainer.close()
@@ -328,7 +328,7 @@ def staged(ready, tmp_path, **options):
 
 
 def validated(trainer):
-    counts = trainer.count(trainer.valid_phase)
+    counts = trainer.count(trainer.prepared.phases["valid"])
     return summarise(counts, ["ndcg"], [10])["expected"]["ndcg@10"]
 
 

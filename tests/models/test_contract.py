@@ -44,7 +44,8 @@ LEARNS = {
 }
 
 
-ONCE = ("ItemPop", "ItemKNN", "EASE", "Pop")  # no epochs, whatever `--epochs` says
+# No epochs, whatever `--epochs` says.
+ONCE = ("ItemPop", "ItemKNN", "EASE", "Pop", "RecentPop", "SequentialKNN")
 EPOCHS = {"NeuMFp": 2 + 2 + 1 + 2}
 
 

@@ -101,7 +101,7 @@ def test_what_cannot_be_written(number, code, text):
 
 def test_a_folder_that_must_not_be_written(tiny, capsys):
     words = ["--model=BPR", "--dataset=tiny", f"--data_path={tiny}", "--checkpoint_dir=/sys/x"]
-    assert cli.guarded(cli._run, words) == 6
+    assert cli.guarded(cli.main_of("run"), words) == 6
     assert "cannot create the folder /sys/x" in capsys.readouterr().err
 
 

@@ -3,17 +3,21 @@
 import csv
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
+from conftest import random_rows, write_inter
 from recbole_dmf.commands.arguments import without_options
 from recbole_dmf.errors import UserError
 from recbole_dmf.training.checkpoint import load_checkpoint
-from recbole_dmf.training.parallel import _free_port, launch
+from recbole_dmf.training.parallel import launch
 
 BIN = Path(sys.executable).parent
 COMMON = ["--model=DMF", "--dataset=tiny", "--epochs=2", "--init=xavier", "--learning_rate=0.001"]
@@ -32,11 +36,17 @@ def run(command, tiny, folder, **environment):
     return result, history, load_checkpoint(found / "model.pt")["state_dict"]
 
 
-@pytest.fixture
-def single(tiny, tmp_path):
-    return run([BIN / "run_recbole"], tiny, tmp_path / "one")
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return write_inter(tmp_path_factory.mktemp("data"), random_rows())
 
 
+@pytest.fixture(scope="module")
+def single(tiny, tmp_path_factory):
+    return run([BIN / "run_recbole"], tiny, tmp_path_factory.mktemp("single") / "one")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["nproc", "torchrun"])
 def test_two_processes_give_the_losses_and_metrics_of_one(tiny, tmp_path, single, how):
     command = {
@@ -60,6 +70,7 @@ def test_two_processes_give_the_losses_and_metrics_of_one(tiny, tmp_path, single
         assert value == pytest.approx(two[0]["metrics"]["test"]["expected"][name], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_models_of_recbole_say_that_they_train_alone(tiny, tmp_path):
     command = [BIN / "run_recbole", "--model=BPR", "--dataset=tiny", f"--data_path={tiny}"]
     done = subprocess.run(
@@ -79,6 +90,11 @@ def test_numbers_that_make_no_sense(nproc, machines):
         launch([], nproc, machines)
 
 
+def test_machines_of_different_size():
+    with pytest.raises(UserError, match="as many processes on every machine"):
+        launch([], 2, {"world_size": "5", "group_offset": "0"})
+
+
 def test_ports_that_are_no_numbers():
     with pytest.raises(UserError, match="whole numbers"):
         launch([], 2, {"port": "http"})
@@ -91,9 +107,35 @@ def test_the_options_of_the_launcher_do_not_reach_the_children():
     ]  # fmt: skip
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_all_processes_and_keeps_the_best_epoch(tiny, tmp_path, number):
+    options = [option for option in COMMON if not option.startswith("--epochs")]
+    command = [BIN / "run_recbole", "--nproc=2", *options, "--epochs=100000"]
+    command += [f"--data_path={tiny}", f"--checkpoint_dir={tmp_path / 'runs'}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=environment, cwd=tiny
+    ) as launcher:
+        deadline = time.monotonic() + 300
+        while not list(tmp_path.glob("runs/*/model.pt")):
+            assert launcher.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        launcher.send_signal(number)
+        _, said = launcher.communicate(timeout=60)
+    assert launcher.returncode == 128 + number
+    assert "The best epoch so far" in said
+    assert "Traceback" not in said
+    assert not subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True).stdout
+
+
+@pytest.mark.slow
 def test_two_machines_over_loopback_train_as_one_process(tiny, tmp_path, single):
     """Each command line is what one machine would run."""
-    port = _free_port()
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     commands = [
         [

@@ -226,7 +226,7 @@ def command(folder, words):
     os.chdir(folder)
     sys.argv = ["run_recbole", *words]
     with open(os.devnull, "w") as sys.stdout, open(f"{os.getpid()}.txt", "w") as sys.stderr:
-        code = cli.guarded(cli._run, words)
+        code = cli.guarded(cli.main_of("run"), words)
     os._exit(code)
 
 

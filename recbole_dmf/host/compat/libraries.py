@@ -108,7 +108,12 @@ def sparse_tensors_are_current() -> Undo:
     from recbole.model import layers
 
     def float_tensor(indices, values, *size):
-        return torch.sparse_coo_tensor(indices, values, *size, dtype=torch.float32)
+        options = {
+            "dtype": torch.float32,
+            "check_invariants": False,
+        }  # torch warns if it's left out
+        options = {"dtype": torch.float32, "check_invariants": False}
+        return torch.sparse_coo_tensor(indices, values, *size, **options)
 
     names = ("dgcf", "dmf", "gcmc", "lightgcn", "ncl", "ngcf", "sgl", "spectralcf")
     modules = (layers, *(sys.modules[f"{models.__name__}.{name}"] for name in names))

@@ -64,7 +64,6 @@ def test_no_stray_tensorboard(apply, tmp_path, monkeypatch):
 def test_anomaly_detection_stays():
     program = """
 import torch
-from recbole_dmf.host import lookup, plugin
 from recbole_dmf.host.compat import manners
 from recbole.utils import get_model
 with manners.anomaly_detection_stays():
@@ -78,6 +77,5 @@ assert not torch.is_anomaly_enabled()
 def test_looking_for_a_model_leaves_anomaly_detection_alone():
     plugin.register()
     before = torch.is_anomaly_enabled()
-    with pytest.raises(UserError, match="is a sequential model"):
-        lookup.find_model("SINE")
+    assert lookup.find_model("SINE").__name__ == "SINE"
     assert torch.is_anomaly_enabled() == before

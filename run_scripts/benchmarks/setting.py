@@ -1,0 +1,13 @@
+"""What all measurements have in common."""
+
+LAYERS = [64, 64]
+LARGE_BATCH = 65_536
+# users, items, ratings; the last but one has the shape of Amazon Movies (Table 1)
+GROWTH = [
+    (700, 1_200, 100_000),
+    (6_040, 3_706, 1_000_209),
+    (34_500, 13_500, 5_000_000),
+    (9_582, 92_221, 766_759),
+    (138_000, 27_000, 20_000_000),
+]
+PARTS = ("read", "split", "model", "epoch", "evaluation")  # of a run at any size
