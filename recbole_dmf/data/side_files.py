@@ -63,19 +63,19 @@ def read_side(
             n_again += 1
             continue
         if len(record) != len(fields):
-            names = listed(field.name for field in fields)
+            wanted = listed(field.name for field in fields)
             raise UserError(
                 f"{path}, line {line}: {len(record)} fields instead of {len(fields)}. Give every "
-                f"line one field for each of {names}. {fix}"
+                f"line one field for each of {wanted}. {fix}"
             )
         rows.append(record)
         lines.append(line)
     if n_again:
         _logger.warning(f"{path}: {n_again} repeated header line(s) left out.")
     names = [field.name for field in fields]
-    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)) if rows else {}
-    if not columns:
+    if not rows:
         raise UserError(f"{path}: a header and no rows. Write one line per id below it.")
+    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
     ids = np.array(columns[id_field], dtype=object)
     if (ids == "").any():
         row = int(np.argmax(ids == ""))

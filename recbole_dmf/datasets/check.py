@@ -244,7 +244,11 @@ def _check_side(
     findings += repeated("note", path.name, unused, name, message, remedy)
     if missing := sorted(seen - set(column)):
         message = f"{len(missing)} {role}s with interactions are not listed, e.g. {missing[0]!r}"
-        findings.append(Finding("note", path.name, None, name, message, "They have no features."))
+        remedy = (
+            "RecBole leaves their interactions out of a run that reads this file; "
+            "`filter_inter_by_user_or_item: False` keeps them, without features."
+        )
+        findings.append(Finding("warning", path.name, None, name, message, remedy))
     return findings
 
 

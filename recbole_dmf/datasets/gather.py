@@ -163,7 +163,7 @@ def _coded(
 def _unfit(text: str) -> str | None:
     """Why an atomic file cannot hold this id."""
     if not text:
-        return "is empty"
+        return "is empty (of a table, --drop-empty leaves such rows out)"
     if any(character in text for character in FORBIDDEN):
         return "has a tab, a line end or a NUL in it"
     try:

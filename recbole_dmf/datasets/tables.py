@@ -325,6 +325,8 @@ def _numbers(column: pd.Series, place: Callable[[int], str], role: str) -> np.nd
         texts = column.astype(str)
     row = int(np.argmax(bad_numbers(texts)))
     remedy = "Correct or remove it."
+    if not texts.iloc[row]:
+        remedy += " --drop-empty leaves out rows with an empty field."
     if role == "timestamp":
         remedy = "Say how it is written, for instance --timestamp-format=%Y-%m-%d."
     elif "," in texts.iloc[row]:
