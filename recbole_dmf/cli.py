@@ -26,6 +26,7 @@ from recbole_dmf.system import check_system
 COMMANDS = {
     "compare": "several models in one table",
     "reproduce": "a table of the paper",
+    "claims": "the claims of the paper, judged by finished runs",
     "report": "redraw a comparison's report",
     "tune": "search options by validation",
     "audit": "what makes figures on a data set mislead",

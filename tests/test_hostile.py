@@ -317,7 +317,7 @@ def tag_in_a_search_space(here):
     return ["tune", "--model=EALS", "--dataset=tiny", "--data_path=data", "--search=a.yaml"]
 
 
-@bait("not a yaml file")
+@bait("not a YAML file")
 def tag_in_a_folder_to_check(here):
     (here / "data" / "tiny" / "tiny.yaml").write_text(TAG)
     return ["check", "data/tiny"]

@@ -15,6 +15,9 @@ def _parser() -> Parser:
     parser.add_argument("folder", type=Path, help="holds <name>.inter, name as the folder's")
     parser.add_argument("--properties", type=Path, help="settings to use instead of <name>.yaml")
     parser.add_argument("--fix", type=Path, metavar="OUT", help="write a mended copy to OUT")
+    parser.add_argument(
+        "--drop-unrated", action="store_true", help="with --fix: leave out ratings of 0 or less"
+    )
     return parser
 
 
@@ -34,6 +37,8 @@ def main(argv: list[str]) -> int:
         UserError: the folder or the property file cannot be used at all.
     """
     arguments = _parser().parse(argv)
+    if arguments.drop_unrated and arguments.fix is None:
+        raise UserError("--drop-unrated is for the mended copy; add --fix=OUT.")
     settings = None
     findings: list[Finding] = []
     name = arguments.folder.resolve().name
@@ -46,7 +51,7 @@ def main(argv: list[str]) -> int:
     findings += check_folder(arguments.folder, settings, known_options)
     print(show(findings) or f"{arguments.folder}: nothing found")
     if arguments.fix is not None:
-        changes = fix_folder(arguments.folder, arguments.fix, settings)
+        changes = fix_folder(arguments.folder, arguments.fix, settings, arguments.drop_unrated)
         print(f"mended copy in {arguments.fix}:", *(changes or ["no change"]), sep="\n  ")
         findings = check_folder(arguments.fix, settings, known_options)
         print("what is left there:", show(findings) or "  nothing", sep="\n")

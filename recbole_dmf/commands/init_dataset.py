@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from recbole_dmf.commands.arguments import Parser
-from recbole_dmf.datasets.init_dataset import property_file
+from recbole_dmf.datasets.init_dataset import DEFAULTS, property_file
 from recbole_dmf.errors import UserError
 from recbole_dmf.files import write_text
 
@@ -17,11 +17,14 @@ def main(argv: list[str]) -> int:
     parser = Parser("init-dataset", "Write a data set's property file.")
     parser.add_argument("folder", type=Path, help="holds <name>.inter, name as the folder's")
     parser.add_argument("--force", action="store_true", help="replace the property file")
+    for role, default in DEFAULTS.items():
+        parser.add_argument(f"--{role}", metavar="COLUMN", help=f"default: {default}")
     arguments = parser.parse(argv)
+    columns = {role: getattr(arguments, role) for role in DEFAULTS if getattr(arguments, role)}
     path = arguments.folder / f"{arguments.folder.resolve().name}.yaml"
     if path.exists() and not arguments.force:
         raise UserError(f"{path} exists already. Edit it, or replace it with --force.")
-    text = property_file(arguments.folder)
+    text = property_file(arguments.folder, columns)
     write_text(path, text)
     print(f"{text}\nwritten to {path}")
     return 0

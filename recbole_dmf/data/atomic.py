@@ -7,7 +7,7 @@ interactions: their id, rating and time columns are read and checked alike whate
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,14 @@ import pandas as pd
 
 from recbole_dmf.data.further_columns import further_column
 from recbole_dmf.data.header import Field, check_separator, parse_header
-from recbole_dmf.data.lines import NEWLINE, check_text, line_blocks, listed, parse_rows, read_bytes
+from recbole_dmf.data.lines import (
+    NEWLINE,
+    blocks_without,
+    check_text,
+    listed,
+    parse_rows,
+    read_bytes,
+)
 from recbole_dmf.errors import UserError
 
 EXACT_FLOAT = 2.0**53  # integers from here on have no float64 of their own
@@ -77,12 +84,19 @@ def read_inter(
     fields = parse_header(path, data[:body].rstrip(b"\r\n").decode(), separator)
     wanted = {user_field: "token", item_field: "token"}
     wanted |= {name: "float" for name in (rating_field, time_field) if name is not None}
-    types = _check_columns(path, fields, wanted, further)
+    types = check_columns(path, fields, wanted, further)
     kinds = wanted | dict.fromkeys((name for name in further if name not in wanted), "text")
     names, parts, rows = [field.name for field in fields], [], []
-    for start, end, row in _rows_between_headers(path, data, body, separator):
+    again: list[int] = []
+    headers = header_lines(data[:body].rstrip(b"\r\n"), separator)
+    for start, end, row in blocks_without(data, headers, body, again):
         parts.append(parse_rows(path, data[start:end], separator, names, kinds, fix, row + 2))
         rows.append(np.arange(row, row + len(parts[-1])))
+    if again:
+        _logger.warning(
+            f"{path}: the header is repeated on {len(again)} line(s), the first of them line "
+            f"{again[0] + 2}; left out."
+        )
     if not parts:
         raise UserError(
             f"{path}: a header and no interactions. Write one line per interaction below it."
@@ -108,37 +122,10 @@ def read_inter(
     return frame
 
 
-def _rows_between_headers(
-    path: Path, data: bytes, body: int, separator: str
-) -> Iterator[tuple[int, int, int]]:
-    """(start, end, first row) of blocks of lines below the header, without repeated headers."""
-    header = data[:body].rstrip(b"\r\n")
-    bare = separator.join(t.partition(":")[0] for t in header.decode().split(separator)).encode()
-    row, start, again = 0, body, sorted(_find_lines(data, {header, bare}, body))
-    lines = []
-    for stop in [*again, len(data)]:
-        for first, end in line_blocks(data, start, stop):
-            yield first, end, row
-            row += data.count(NEWLINE, first, end)
-        lines.append(row + 2)
-        row += 1
-        start = data.find(NEWLINE, stop) + 1 or len(data)
-    if again:
-        _logger.warning(
-            f"{path}: the header is repeated on {len(again)} line(s), the first of them line "
-            f"{lines[0]}; left out."
-        )
-
-
-def _find_lines(data: bytes, lines: set[bytes], start: int) -> Iterator[int]:
-    """Where in `data`, from a line's `start` on, there are lines equal to one of `lines`."""
-    for line in lines:
-        at = data.find(line, start)
-        while at >= 0:
-            end = at + len(line)
-            if data[at - 1 : at] == NEWLINE and data[end : end + 2][:1] in (b"", b"\n", b"\r"):
-                yield at
-            at = data.find(line, end)
+def header_lines(header: bytes, separator: str) -> set[bytes]:
+    """The header line, with and without its types."""
+    texts = header.decode().split(separator)
+    return {header, separator.join(text.partition(":")[0] for text in texts).encode()}
 
 
 def _joined(columns: list[pd.Series]) -> tuple[np.ndarray, np.ndarray]:
@@ -151,10 +138,18 @@ def _joined(columns: list[pd.Series]) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(parts), np.array(list(known), dtype=object)
 
 
-def _check_columns(
+def check_columns(
     path: Path, fields: list[Field], wanted: dict[str, str], further: Sequence[str]
 ) -> dict[str, str]:
-    """The type of each column by name; UserError unless the wanted ones are as they must be."""
+    """The type of each column by name.
+
+    Args:
+        wanted: name -> type that columns must have.
+        further: names of columns that have to be there.
+
+    Raises:
+        UserError: a column is missing or has another type.
+    """
     types = {field.name: field.type for field in fields}
     for name in [*wanted, *further]:
         kind = wanted.get(name)

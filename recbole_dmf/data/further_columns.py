@@ -25,6 +25,7 @@ def further_column(
     texts: np.ndarray,
     index: np.ndarray,
     seq_separator: str = " ",
+    quotes: bool = True,
 ) -> np.ndarray:
     """The values of a column.
 
@@ -37,6 +38,7 @@ def further_column(
         texts: the distinct texts, object.
         index: int64 [rows]; row r of the file is line r + 2.
         seq_separator: between the values of a sequence.
+        quotes: whether `texts` still have the quotes around them.
 
     Returns:
         [rows]: float64, NaN where missing, for float; else object: str or, where missing, NaN for
@@ -47,7 +49,7 @@ def further_column(
     """
     values = np.empty(len(texts), dtype=np.float64 if kind == "float" else object)
     for place, text in enumerate(texts):
-        text = _unquoted(text)
+        text = _unquoted(text) if quotes else text
         missing = text in MISSING
         try:
             if kind == "float":

@@ -102,6 +102,41 @@ def line_blocks(data: bytes, start: int = 0, stop: int | None = None) -> Iterato
         start = end
 
 
+def blocks_without(
+    data: bytes, unwanted: set[bytes], start: int, found: list[int]
+) -> Iterator[tuple[int, int, int]]:
+    """(start, end, first row) of blocks of whole lines, as `line_blocks`, without some lines.
+
+    Args:
+        unwanted: texts of lines to leave out.
+        start: the offset of row 0, just after a line end.
+        found: gets the row of each line that is left out.
+    """
+    row = 0
+    for stop in [*sorted(find_lines(data, unwanted, start)), len(data)]:
+        for first, end in line_blocks(data, start, stop):
+            yield first, end, row
+            row += data.count(NEWLINE, first, end)
+        if stop < len(data):
+            found.append(row)
+            row += 1
+            start = data.find(NEWLINE, stop) + 1 or len(data)
+
+
+def find_lines(data: bytes, lines: set[bytes], start: int) -> Iterator[int]:
+    """Where in `data`, from a line's `start` on, there are lines equal to one of `lines`."""
+    for line in lines - {b""}:
+        at = data.find(line, start)
+        while at >= 0:
+            end = at + len(line)
+            starts_line = at == 0 or data[at - 1 : at] == NEWLINE
+            if (starts_line and data[end : end + 2] in (b"", b"\r\n")) or (
+                starts_line and data[end : end + 1] == NEWLINE
+            ):
+                yield at
+            at = data.find(line, end)
+
+
 def count_fields(data: bytes, separator: str) -> np.ndarray:
     """Number of fields in each line of `data`: int32 [lines], 1 for a blank line."""
     counts = []

@@ -106,19 +106,24 @@ def reading(member: Member) -> Iterator[IO[bytes]]:
 def blocks(member: Member) -> Iterator[tuple[int, bytes]]:
     """Whole lines of a text file, some ten MB at a time, each with its first line's number.
 
-    A byte-order mark is left out; every block ends with a line feed.
+    A byte-order mark is left out, UTF-16 that has one becomes UTF-8; every block ends with a line
+    feed.
     """
-    line, rest, done = 1, b"", 0
+    line, rest, done, utf16 = 1, b"", 0, None
     with (
         reading(member) as stream,
         tqdm(total=member.size, unit="B", unit_scale=True, disable=None, leave=False) as bar,
     ):
         while chunk := stream.read(BLOCK):
             if done == 0:
+                if chunk.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                    utf16 = codecs.getincrementaldecoder("utf-16")()
                 chunk = chunk.removeprefix(codecs.BOM_UTF8)
             done += len(chunk)
             bar.update(len(chunk))
             _check_size(member, done)
+            if utf16 is not None:
+                chunk = _as_utf8(utf16, chunk, member.place)
             chunk = rest + chunk
             cut = chunk.rfind(b"\n") + 1
             chunk, rest = chunk[:cut], chunk[cut:]
@@ -133,11 +138,18 @@ def blocks(member: Member) -> Iterator[tuple[int, bytes]]:
         raise UserError(f"{member.place} is empty. Download it again.")
 
 
-class _Joined(io.RawIOBase):
-    """The blocks of a member as one stream of bytes."""
+def _as_utf8(decoder: codecs.IncrementalDecoder, chunk: bytes, place: str) -> bytes:
+    try:
+        return decoder.decode(chunk).encode()
+    except UnicodeError as error:
+        raise UserError(f"{place}: damaged UTF-16 ({error}). Save it as UTF-8.") from None
 
-    def __init__(self, member: Member) -> None:
-        self._blocks = blocks(member)
+
+class _Joined(io.RawIOBase):
+    """The blocks of a member as one stream of bytes, each changed by `change`."""
+
+    def __init__(self, member: Member, change: Callable[[bytes], bytes]) -> None:
+        self._blocks = (change(block) for _, block in blocks(member))
         self._left = memoryview(b"")
 
     def readable(self) -> bool:
@@ -145,16 +157,24 @@ class _Joined(io.RawIOBase):
 
     def readinto(self, buffer) -> int:
         if not self._left:
-            self._left = memoryview(next(self._blocks, (0, b""))[1])
+            self._left = memoryview(next(self._blocks, b""))
         size = min(len(buffer), len(self._left))
         buffer[:size] = self._left[:size]
         self._left = self._left[size:]
         return size
 
 
-def stream(member: Member) -> io.BufferedReader:
-    """The lines of a text file as `blocks` gives them, as one stream."""
-    return io.BufferedReader(_Joined(member), 1 << 20)
+def stream(
+    member: Member, change: Callable[[bytes], bytes] = lambda block: block
+) -> io.BufferedReader:
+    """The lines of a text file as `blocks` gives them, each block changed, as one stream."""
+    return io.BufferedReader(_Joined(member, change), 1 << 20)
+
+
+def first_line(member: Member) -> str:
+    """The first line of a text file without its end."""
+    data = next(blocks(member))[1]
+    return data.partition(b"\n")[0].decode("utf-8", "replace").strip("\r\ufeff")
 
 
 def _check_size(member: Member, done: int) -> None:

@@ -102,7 +102,10 @@ def _check_interactions(
 
 def _check_ratings(file: str, table: ReadableRows, name: str, properties: dict) -> list[Finding]:
     values = table.columns[name].to_numpy()
-    remedy = "Shift or correct the ratings; 0 stands for `no interaction`."
+    remedy = (
+        "0 stands for `no interaction`: leave the lines out (`--fix OUT --drop-unrated`, or the "
+        "option val_interval), or shift the ratings."
+    )
     zero = repeated("error", file, table.lines[values <= 0], name, "a rating of 0 or less", remedy)
     top = properties.get("max_rating")
     if top is None:
@@ -224,7 +227,7 @@ def _renumber(codes: np.ndarray) -> np.ndarray:
 def _check_side(
     path: Path, name: str, interactions: ReadableRows, separator: str, role: str
 ) -> list[Finding]:
-    table, findings = read_lenient(path, {name: "token"}, separator)
+    table, findings = read_lenient(path, {name: "token"}, separator, quotes=True)
     if table is None:
         return findings
     if name not in table.columns:
@@ -241,7 +244,11 @@ def _check_side(
     findings += repeated("note", path.name, unused, name, message, remedy)
     if missing := sorted(seen - set(column)):
         message = f"{len(missing)} {role}s with interactions are not listed, e.g. {missing[0]!r}"
-        findings.append(Finding("note", path.name, None, name, message, "They have no features."))
+        remedy = (
+            "RecBole leaves their interactions out of a run that reads this file; "
+            "`filter_inter_by_user_or_item: False` keeps them, without features."
+        )
+        findings.append(Finding("warning", path.name, None, name, message, remedy))
     return findings
 
 

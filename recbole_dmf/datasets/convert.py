@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from recbole_dmf.data.split import drop_duplicates
-from recbole_dmf.datasets import sources
 from recbole_dmf.datasets.gather import Interactions
+from recbole_dmf.datasets.ncf import ncf
 from recbole_dmf.datasets.summary import in_seconds
 from recbole_dmf.datasets.tables import Columns, from_frame
 from recbole_dmf.datasets.writer import write_atomic
@@ -61,9 +61,10 @@ def cleaned(
     Raises:
         UserError: nothing is left.
     """
-    notes: list[str] = []
+    notes = list(interactions.left_out)
     if interactions.times is not None:
-        times, notes = in_seconds(interactions.times)
+        times, changes = in_seconds(interactions.times)
+        notes += changes
         interactions = replace(interactions, times=times)
     users, items = interactions.users.codes, interactions.items.codes
     keep = np.zeros(len(interactions), dtype=bool)
@@ -126,7 +127,7 @@ def write_side_file(path: Path, rows: Sequence[Sequence[str]]) -> None:
 
 def convert_ncf(source: Path, out: Path) -> list[str]:
     """Write He et al.'s ready-made split and candidates; returns what was written, as texts."""
-    train, test, candidates = sources.ncf(source)
+    train, test, candidates = ncf(source)
     write_interactions(out, train, "train")
     write_interactions(out, test, "test")
     write_atomic(

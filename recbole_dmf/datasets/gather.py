@@ -16,12 +16,14 @@ class Interactions:
     """Who did what: row r is users[r], items[r], ratings[r] and times[r].
 
     users, items: categoricals of str. ratings, times: float64 [rows], None where unknown.
+    left_out: a text for each kind of row of the source that is not among them.
     """
 
     users: pd.Categorical
     items: pd.Categorical
     ratings: np.ndarray | None
     times: np.ndarray | None
+    left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.users)
@@ -37,10 +39,30 @@ class Interactions:
         )
 
 
-class Gatherer:
-    """Collects blocks of interactions; ids are held once each, as text."""
+@dataclass(frozen=True)
+class LeaveOut:
+    """Which rows of a source are left out, in place of an error or of being kept.
 
-    def __init__(self) -> None:
+    below: ratings below this one; None keeps all. empty: rows with an empty field.
+    """
+
+    below: float | None = None
+    empty: bool = False
+
+
+NOTHING = LeaveOut()
+
+
+class Gatherer:
+    """Collects blocks of interactions; ids are held once each, as text.
+
+    Args:
+        leave_out: rows to leave out; how many they are is said in the result.
+    """
+
+    def __init__(self, leave_out: LeaveOut = NOTHING) -> None:
+        self.leave_out = leave_out
+        self.n_empty = self.n_headers = self._n_below = 0
         self._ids: tuple[dict[str, int], dict[str, int]] = ({}, {})
         self._codes: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
         self._ratings: list[np.ndarray] = []
@@ -64,6 +86,20 @@ class Gatherer:
         Raises:
             UserError: an id that no atomic file can hold, or a rating or time that cannot be used.
         """
+        if ratings is not None and self.leave_out.below is not None:
+            keep = ~(ratings < self.leave_out.below)  # NaN stays, for its message below
+            self._n_below += int((~keep).sum())
+            if not keep.all():
+                users, items = (
+                    column[keep].cat.remove_unused_categories() for column in (users, items)
+                )
+                rows = np.flatnonzero(keep)
+                ratings, times = ratings[keep], None if times is None else times[keep]
+                everywhere = place
+
+                def place(row: int) -> str:
+                    return everywhere(int(rows[row]))
+
         coded = [
             _coded(column, ids, place, role)
             for column, ids, role in zip((users, items), self._ids, ("user", "item"), strict=True)
@@ -78,7 +114,8 @@ class Gatherer:
             row = int(np.argmax(bad))
             raise UserError(
                 f"{place(row)}: rating {ratings[row]:g}, but 0 stands for `no interaction`. "
-                "Shift the ratings above 0, or leave the row or the rating column out."
+                "If it means that there is no rating, leave such rows out by --min-rating=X, X the "
+                "lowest of the scale; otherwise shift the ratings above 0."
             )
         for codes, parts in zip(coded, self._codes, strict=True):
             parts.append(codes)
@@ -89,15 +126,24 @@ class Gatherer:
 
     def result(self, place: str) -> Interactions:
         """All rows so far; UserError where there are none."""
+        counts = (
+            (self._n_below, f"rows with a rating below {self.leave_out.below}"),
+            (self.n_empty, "rows with an empty field"),
+            (self.n_headers, "repeated header lines"),
+        )
+        left_out = tuple(f"{count:,} {what} left out" for count, what in counts if count)
         if not any(len(codes) for codes in self._codes[0]):
-            raise UserError(f"{place}: no interactions. Download it again or name another file.")
+            found = f" ({', '.join(left_out)})" if left_out else ""
+            raise UserError(
+                f"{place}: no interactions{found}. Download it again or name another file."
+            )
         users, items = (
             pd.Categorical.from_codes(np.concatenate(parts), pd.Index(list(ids), dtype=object))
             for parts, ids in zip(self._codes, self._ids, strict=True)
         )
         ratings = np.concatenate(self._ratings) if self._ratings else None
         times = np.concatenate(self._times) if self._times else None
-        return Interactions(users, items, ratings, times)
+        return Interactions(users, items, ratings, times, left_out)
 
 
 def _coded(
@@ -117,7 +163,7 @@ def _coded(
 def _unfit(text: str) -> str | None:
     """Why an atomic file cannot hold this id."""
     if not text:
-        return "is empty"
+        return "is empty (of a table, --drop-empty leaves such rows out)"
     if any(character in text for character in FORBIDDEN):
         return "has a tab, a line end or a NUL in it"
     try:

@@ -1,6 +1,7 @@
 """Read an atomic file that may be damaged: whatever can be read, and all that is wrong with it."""
 
 import codecs
+import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +10,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from recbole_dmf.data.atomic import header_lines
 from recbole_dmf.data.header import Field, examine_header
-from recbole_dmf.data.lines import bad_numbers, count_fields, invalid_utf8, read_bytes, read_columns
+from recbole_dmf.data.lines import (
+    bad_numbers,
+    count_fields,
+    find_lines,
+    invalid_utf8,
+    read_bytes,
+    read_columns,
+)
+from recbole_dmf.data.side_files import csv_records
 from recbole_dmf.errors import UserError
 from recbole_dmf.options import clip
 
@@ -69,7 +79,7 @@ def repeated(
 
 
 def read_lenient(
-    path: Path, types: dict[str, str], separator: str = "\t"
+    path: Path, types: dict[str, str], separator: str = "\t", quotes: bool = False
 ) -> tuple[ReadableRows | None, list[Finding]]:
     """Read what can be read of an atomic file.
 
@@ -77,6 +87,7 @@ def read_lenient(
         path: the file.
         types: the type that columns of these names must have, where they are there.
         separator: the one that the settings name; another one is recognised and reported.
+        quotes: fields may be quoted, as in the files of users and items.
 
     Returns:
         The table without its unreadable lines (None where there is nothing to read), and the
@@ -94,8 +105,13 @@ def read_lenient(
         remedy = "Write one line per row below the header."
         return None, [*findings, Finding("error", path.name, 1, None, "no rows", remedy)]
     body = body.rstrip(b"\n") + b"\n"
-    n_lines = body.count(b"\n")
-    body, lines, more = _readable_lines(path.name, body, used, len(fields))
+    lines = np.arange(2, body.count(b"\n") + 2)
+    if quotes and b'"' in body and b"\0" not in body:
+        body, lines, more = _unquoted(path, body, used, len(fields))
+        findings += more
+    n_lines = len(lines)
+    again = header_lines(header, used)
+    body, lines, more = _readable_lines(path.name, body, used, len(fields), lines, again)
     findings += more
     if len(lines) == 0:
         return None, findings
@@ -162,16 +178,48 @@ def _read_header(
     return fields, separator, findings
 
 
+def _unquoted(
+    path: Path, body: bytes, separator: str, n_fields: int
+) -> tuple[bytes, np.ndarray, list[Finding]]:
+    """A line without quotes for each record, the records' first lines, and what is wrong.
+
+    A separator or line end inside of a text becomes a space.
+    """
+    findings: list[Finding] = []
+    try:
+        records = csv_records(path, body.decode(), separator)
+        open_quote = any(
+            len(record) != n_fields and "\n" in "".join(record) for _, record in records
+        )
+    except UserError:
+        open_quote = True
+    if open_quote:
+        message = "a quote that is not closed, so that RecBole takes lines for one text"
+        remedy = "Close it, and write a quote inside of a quoted text twice."
+        findings.append(Finding("error", path.name, None, None, message, remedy))
+        records = []
+        for line, text in enumerate(body.decode().split("\n")[:-1], 2):
+            record = next(csv.reader([text], delimiter=separator), [""])
+            records.append((line, record if len(record) == n_fields else text.split(separator)))
+    plain = (
+        separator.join(re.sub(f"[\n{re.escape(separator)}]", " ", text) for text in record)
+        for _, record in records
+    )
+    text = "".join(f"{line}\n" for line in plain)
+    return text.encode(), np.array([line for line, _ in records]), findings
+
+
 def _readable_lines(
-    file: str, body: bytes, separator: str, n_fields: int
+    file: str, body: bytes, separator: str, n_fields: int, lines: np.ndarray, headers: set[bytes]
 ) -> tuple[bytes, np.ndarray, list[Finding]]:
     """The lines that have all fields, their numbers in the file, and what the others are."""
     counts = count_fields(body, separator)
-    lines = np.arange(2, len(counts) + 2)
     ends = np.flatnonzero(np.frombuffer(body, np.uint8) == ord("\n"))
     blank = np.diff(ends, prepend=-1) == 1
     damaged = np.zeros(len(lines), dtype=bool)
     damaged[np.searchsorted(ends, [match.start() for match in re.finditer(b"\0", body)])] = True
+    again = np.zeros(len(lines), dtype=bool)
+    again[np.searchsorted(ends, sorted(find_lines(body, headers, 0)))] = True
     short = (counts < n_fields) & ~blank & ~damaged
     long = (counts > n_fields) & ~damaged
     findings = []
@@ -183,7 +231,9 @@ def _readable_lines(
     ):
         remedy = "Correct or remove the line."
         findings += repeated("error", file, lines[bad], None, message, remedy)
-    good = ~(blank | short | long | damaged)
+    message, remedy = "the header line again", "It is left out; remove the line."
+    findings += repeated("warning", file, lines[again], None, message, remedy)
+    good = ~(blank | short | long | damaged | again)
     if not good.all():
         texts = np.array(body.split(b"\n")[:-1], dtype=object)
         body = b"".join(text + b"\n" for text in texts[good])

@@ -1,8 +1,7 @@
-"""The raw formats that `recbole-dmf convert` reads."""
+"""MovieLens and Amazon: the layouts of their files."""
 
 import csv
 import io
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,15 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from recbole_dmf.data.lines import check_text, parse_rows
-from recbole_dmf.datasets.archives import Member, blocks, members, whole_text
-from recbole_dmf.datasets.gather import Gatherer, Interactions, as_texts
+from recbole_dmf.data.lines import blocks_without, check_text, parse_rows
+from recbole_dmf.datasets.archives import Member, blocks, first_line, members, whole_text
+from recbole_dmf.datasets.gather import NOTHING, Gatherer, Interactions, LeaveOut, as_texts
+from recbole_dmf.datasets.json_lines import first_record, records
 from recbole_dmf.errors import UserError
 
-FORMATS = ("movielens", "amazon", "table", "ncf")
 COLUMNS = ("user_id", "item_id", "rating", "timestamp")
 KINDS = dict(zip(COLUMNS, ("token", "token", "float", "float"), strict=True))
-NCF_PARTS = ("train.rating", "test.rating", "test.negative")
 REVIEW_KEYS = (
     ("reviewerID", "asin", "overall", "unixReviewTime"),
     ("user_id", "parent_asin", "rating", "timestamp"),
@@ -35,42 +33,25 @@ class Source:
     tables: dict[str, list[list[str]]] = field(default_factory=dict)
 
 
-def detect(source: Path) -> str:
-    """The format of a source; UserError where it is none of `FORMATS`."""
-    if ncf_file(source, "train.rating").is_file():
-        return "ncf"
-    names = members(source)
-    if any(name in names for name in ("u.data", "ratings.dat", "ratings.csv")):
-        return "movielens"
-    if len(names) == 1 and (source.is_file()):
-        ((name, member),) = names.items()
-        suffix = Path(name).suffix.lower()
-        if suffix in (".json", ".jsonl"):
-            return "amazon"
-        if suffix == ".csv":
-            first = _first_line(member).split(",")
-            if "parent_asin" in first or _amazon_columns([first]):
-                return "amazon"
-        if suffix in (".csv", ".tsv", ".txt", ".parquet"):
-            return "table"
-    raise UserError(
-        f"{source}: the format is not recognised from its name and contents. "
-        f"Name it before the source: `recbole-dmf convert FORMAT {source} OUT` with FORMAT one of "
-        f"{', '.join(FORMATS)}."
-    )
-
-
 def read_lines(
-    member: Member, separator: str, names: Sequence[str], header: str | None = None
+    member: Member,
+    separator: str,
+    names: Sequence[str],
+    header: str | None = None,
+    leave_out: LeaveOut = NOTHING,
 ) -> Interactions:
-    """Interactions from lines without quotes.
+    """Interactions from lines without quotes; repeated header lines are left out.
 
     Args:
         separator: between fields, `::` or a single character.
-        names: of the columns, with all of `COLUMNS` among them; other ones are not read.
+        names: of the columns, with `COLUMNS` among them, at least without the timestamp; other
+            ones are not read.
         header: the first line, where there has to be one.
+        leave_out: rows to leave out.
     """
-    gatherer = Gatherer()
+    gatherer = Gatherer(leave_out)
+    kinds = {name: kind for name, kind in KINDS.items() if name in names}
+    headers = set() if header is None else {header.encode()}
     for line, data in blocks(member):
         check_text(member.place, data, line=line)
         if line == 1 and header is not None:
@@ -80,32 +61,35 @@ def read_lines(
                     f"{member.place}, line 1: {found.decode()[:80]!r} instead of the header "
                     f"{header!r}. Convert it as a table: `recbole-dmf convert table ...`."
                 )
-            if not data:
-                continue
             line = 2
         if separator == "::":
             data = data.replace(b"::", b"\t")
         one = "\t" if separator == "::" else separator
-        frame = parse_rows(member.place, data, one, list(names), KINDS, line=line)
+        again: list[int] = []
+        for start, end, row in blocks_without(data, headers, 0, again):
+            first = row + line
+            frame = parse_rows(member.place, data[start:end], one, list(names), kinds, line=first)
 
-        def place(row: int, line: int = line) -> str:
-            return f"{member.place}, line {row + line}"
+            def place(row: int, first: int = first) -> str:
+                return f"{member.place}, line {row + first}"
 
-        ratings, times = frame["rating"].to_numpy(), frame["timestamp"].to_numpy()
-        gatherer.add(frame["user_id"], frame["item_id"], ratings, times, place)
+            times = frame["timestamp"].to_numpy() if "timestamp" in kinds else None
+            ratings = frame["rating"].to_numpy()
+            gatherer.add(frame["user_id"], frame["item_id"], ratings, times, place)
+        gatherer.n_headers += len(again)
     return gatherer.result(member.place)
 
 
-def movielens(source: Path) -> Source:
+def movielens(source: Path, leave_out: LeaveOut = NOTHING) -> Source:
     """MovieLens 100k, 1M, 10M, 20M, 25M or 32M, as a folder, zip archive or ratings file."""
     found = members(source)
     if "u.data" in found:
-        interactions = read_lines(found["u.data"], "\t", COLUMNS)
+        interactions = read_lines(found["u.data"], "\t", COLUMNS, None, leave_out)
     elif "ratings.dat" in found:
-        interactions = read_lines(found["ratings.dat"], "::", COLUMNS)
+        interactions = read_lines(found["ratings.dat"], "::", COLUMNS, None, leave_out)
     elif "ratings.csv" in found:
         header = "userId,movieId,rating,timestamp"
-        interactions = read_lines(found["ratings.csv"], ",", COLUMNS, header)
+        interactions = read_lines(found["ratings.csv"], ",", COLUMNS, header, leave_out)
     else:
         raise UserError(
             f"{source}: no u.data, ratings.dat or ratings.csv in it"
@@ -171,15 +155,15 @@ GENRES = (
 )
 
 
-def amazon(source: Path) -> Source:
+def amazon(source: Path, leave_out: LeaveOut = NOTHING) -> Source:
     """Amazon reviews of 2014, 2018 or 2023: ratings-only CSV or JSON lines, also gzipped."""
     found = members(source)
     if len(found) != 1 or source.is_dir():
         raise UserError(f"{source}: name one ratings or reviews file (.csv, .json, .jsonl, .gz).")
     ((name, member),) = found.items()
     if Path(name).suffix.lower() != ".csv":
-        return Source(_reviews(member))
-    first = _first_line(member)
+        return Source(_reviews(member, leave_out))
+    first = first_line(member)
     if "parent_asin" in first or "user_id" in first:
         columns = first.split(",")
         renamed = {"parent_asin": "item_id"} if "parent_asin" in columns else {"asin": "item_id"}
@@ -189,24 +173,19 @@ def amazon(source: Path) -> Source:
                 f"{member.place}, line 1: columns {first}, but user_id, parent_asin, rating and "
                 "timestamp are needed. Convert it as a table."
             )
-        return Source(read_lines(member, ",", names, first))
+        return Source(read_lines(member, ",", names, first, leave_out))
     sample = next(blocks(member))[1].decode("utf-8", "replace").splitlines()[:1000]
-    order = _amazon_columns([line.split(",") for line in sample])
+    order = amazon_columns([line.split(",") for line in sample])
     if order is None:
         raise UserError(
             f"{member.place}, line 1: {first[:80]!r} is not `user,item,rating,timestamp` (2014), "
             "`item,user,rating,timestamp` (2018) nor a header (2023). Convert it as a table: "
             "`recbole-dmf convert table ... --columns=user,item,rating,timestamp --user=user ...`."
         )
-    return Source(read_lines(member, ",", order))
+    return Source(read_lines(member, ",", order, None, leave_out))
 
 
-def _first_line(member: Member) -> str:
-    data = next(blocks(member))[1]
-    return data.partition(b"\n")[0].decode("utf-8", "replace").strip()
-
-
-def _amazon_columns(rows: list[list[str]]) -> tuple[str, ...] | None:
+def amazon_columns(rows: list[list[str]]) -> tuple[str, ...] | None:
     """The order of the columns: product codes have ten characters, users 12 or more, mostly."""
     rows = [row for row in rows if len(row) == 4]
     products = [sum(len(row[column]) == 10 for row in rows) for column in (0, 1)]
@@ -216,36 +195,24 @@ def _amazon_columns(rows: list[list[str]]) -> tuple[str, ...] | None:
     return (*names, "rating", "timestamp")
 
 
-def _reviews(member: Member) -> Interactions:
-    gatherer, keys = Gatherer(), None
-    for line, data in blocks(member):
-        rows, lines = [], []
-        for number, text in enumerate(data.split(b"\n")[:-1], line):
-            if not text.strip():
-                continue
-            try:
-                review = json.loads(text)
-                if keys is None:
-                    keys = _review_keys(review)
-                row = tuple(review[key] for key in keys)
-            except (ValueError, RecursionError) as error:
-                raise UserError(
-                    f"{member.place}, line {number}: not JSON ({error}). Every line has to be one "
-                    "review; correct or remove the line."
-                ) from None
-            except (KeyError, TypeError):
-                wanted = ", ".join(keys or REVIEW_KEYS[0])
-                raise UserError(
-                    f"{member.place}, line {number}: no review with the keys {wanted}. "
-                    "Correct or remove the line."
-                ) from None
-            rows.append(row)
-            lines.append(number)
-        users, items, ratings, times = zip(*rows, strict=True) if rows else ((), (), (), ())
+def _reviews(member: Member, leave_out: LeaveOut) -> Interactions:
+    gatherer = Gatherer(leave_out)
+    first = first_record(member)
+    keys = next((keys for keys in REVIEW_KEYS if first and set(keys) <= set(first)), None)
+    wanted = keys or REVIEW_KEYS[0]
+    for reviews, lines in records(member):
 
         def place(row: int, lines: list[int] = lines) -> str:
             return f"{member.place}, line {lines[row]}"
 
+        for row, review in enumerate(reviews):
+            if not set(wanted) <= set(review):
+                raise UserError(
+                    f"{place(row)}: no review with the keys {', '.join(wanted)}. Correct or "
+                    "remove the line; lines of other shops are read by `recbole-dmf convert table "
+                    "SOURCE OUT --user=KEY --item=KEY`."
+                )
+        users, items, ratings, times = ([review[key] for review in reviews] for key in wanted)
         gatherer.add(
             as_texts(users, place, "user"),
             as_texts(items, place, "item"),
@@ -254,13 +221,6 @@ def _reviews(member: Member) -> Interactions:
             place,
         )
     return gatherer.result(member.place)
-
-
-def _review_keys(review: dict) -> tuple[str, ...]:
-    for keys in REVIEW_KEYS:
-        if set(keys) <= set(review):
-            return keys
-    raise KeyError
 
 
 def _floats(values: Sequence, place: Callable[[int], str], role: str) -> np.ndarray:
@@ -273,54 +233,3 @@ def _floats(values: Sequence, place: Callable[[int], str], role: str) -> np.ndar
                     f"{place(row)}: the {role} {str(value)[:60]!r} is not a number. Correct it."
                 ) from None
         raise UserError(f"{place(0)}: a {role} is too large. Correct it.") from None
-
-
-def ncf_file(source: Path, part: str) -> Path:
-    """The file of a part (`train.rating`, ...) for a prefix, or for the name of another part."""
-    name = source.name
-    for ending in NCF_PARTS:
-        name = name.removesuffix(f".{ending}")
-    return source.with_name(f"{name}.{part}")
-
-
-def ncf(source: Path) -> tuple[Interactions, Interactions, Interactions]:
-    """He et al.'s files `X.train.rating`, `X.test.rating` and `X.test.negative`.
-
-    Returns:
-        The training and the test interactions, and the candidates of each test user without the
-        test item, as (user, item) rows in file order.
-    """
-    train, test = (
-        read_lines(_only(ncf_file(source, part)), "\t", COLUMNS) for part in NCF_PARTS[:2]
-    )
-    pairs = set(zip(test.users, test.items, strict=True))
-    gatherer, member = Gatherer(), _only(ncf_file(source, NCF_PARTS[2]))
-    for line, data in blocks(member):
-        check_text(member.place, data, line=line)
-        users: list[str] = []
-        items: list[str] = []
-        lines: list[int] = []
-        for number, text in enumerate(data.decode().splitlines(), line):
-            pair, *negatives = text.rstrip("\t").split("\t")
-            user, comma, item = pair.strip("()").partition(",")
-            if not comma or (user, item) not in pairs:
-                raise UserError(
-                    f"{member.place}, line {number}: {pair[:60]!r} is no (user,item) of "
-                    f"{ncf_file(source, NCF_PARTS[1]).name}. Use files that belong together."
-                )
-            users += [user] * len(negatives)
-            items += negatives
-            lines += [number] * len(negatives)
-
-        def place(row: int, lines: list[int] = lines) -> str:
-            return f"{member.place}, line {lines[row]}"
-
-        gatherer.add(
-            as_texts(users, place, "user"), as_texts(items, place, "item"), None, None, place
-        )
-    return train, test, gatherer.result(member.place)
-
-
-def _only(path: Path) -> Member:
-    ((_, member),) = members(path).items()
-    return member

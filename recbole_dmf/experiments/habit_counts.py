@@ -1,5 +1,6 @@
 """Train one model and note, after each epoch, where every test item stands among other items."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from recbole_dmf.config import build_config, changes, replayable_settings
-from recbole_dmf.data.interactions import interaction_matrix
+from recbole_dmf.data.interactions import max_rating, train_matrix
 from recbole_dmf.errors import CannotGoOn
 from recbole_dmf.evaluation.candidates import draw_candidates
 from recbole_dmf.evaluation.evaluate import Counts, Phase, Scores, summarise
 from recbole_dmf.files import atomic_path, make_folder, remove_temporary_files
 from recbole_dmf.host.config import set_seeds
-from recbole_dmf.host.lookup import find_model, find_trainer, load_dataset, train_loader
+from recbole_dmf.host.lookup import find_model, find_trainer, load_dataset
 from recbole_dmf.manifest import versions
 from recbole_dmf.options import Config
 from recbole_dmf.prepare import Prepared, prepare
@@ -70,7 +71,7 @@ class Watched(Phase):
         return counts
 
 
-def test_counts(
+def count_test_items(
     phase: Phase,
     draws: NDArray[np.int64],
     train: sp.csr_matrix,
@@ -149,11 +150,14 @@ def counts_of_run(
         raise CannotGoOn(
             f"{folder} has a run with other options: {difference}. Give another folder."
         )
-    missing = [n for n in range(1, epochs + 1) if not _epoch_file(folder, n).is_file()]
-    if missing:
+    files = [folder / f"epoch-{n}.npz" for n in range(1, epochs + 1)]
+    if not all(file.is_file() for file in files):
         remove_temporary_files(folder)
         _train(folder, config, with_valid)
-    return [_read(_epoch_file(folder, n)) for n in range(1, epochs + 1)], config
+    for file in files:
+        if not file.is_file():
+            raise CannotGoOn(f"{file} is missing, but its training has ended; delete {folder}.")
+    return [_read(file) for file in files], config
 
 
 def _train(folder: Path, config: Config, with_valid: bool) -> None:
@@ -165,7 +169,7 @@ def _train(folder: Path, config: Config, with_valid: bool) -> None:
         rows = np.concatenate([dataset.split.train, dataset.split.valid])
         prepared.train = dataset.copy(dataset.inter_feat[torch.from_numpy(rows)])
     draws = _draws(config, prepared)
-    train = _matrix(prepared)
+    train = train_matrix(prepared.train)
     valid_item = np.zeros(train.shape[0], np.int64)
     if not with_valid:
         valid_item[valid.candidates.user] = valid.candidates.target
@@ -175,38 +179,35 @@ def _train(folder: Path, config: Config, with_valid: bool) -> None:
 
     def note(scores: Scores, counts: Counts) -> None:
         ndcg = summarise(counts, ["ndcg"], [10])["expected"]["ndcg@10"]
-        stood = test_counts(test, draws, train, valid_item, scores, ndcg)
-        with atomic_path(_epoch_file(folder, trainer.epochs_run)) as path, path.open("wb") as file:
+        stood = count_test_items(test, draws, train, valid_item, scores, ndcg)
+        with (
+            atomic_path(folder / f"epoch-{trainer.epochs_run}.npz") as path,
+            path.open("wb") as file,
+        ):
             np.savez_compressed(file, **vars(stood))
 
     about = {
         "model": config["model"],
         "dataset": config["dataset"],
-        "settings": {**replayable_settings(config), "max_rating": config["max_rating"]},
+        "settings": {**replayable_settings(config), "max_rating": max_rating(prepared.train)},
         "users": [],
         "items": [],
         "train": train,
         "data_sha256": prepared.sha256,
     }
-    trainer.attach(folder, Watched(valid, note), about, versions(), 0.0)
+    prepared.phases["valid"] = Watched(valid, note)
+    trainer.attach(folder, prepared, about, versions(), time.perf_counter())
     trainer.resume()
     try:
-        loader = train_loader(config, prepared.train, prepared.sampler)
-        trainer.fit(loader, True, verbose=False, show_progress=False)
+        trainer.fit(prepared.train_loader(config), True, verbose=False, show_progress=False)
     finally:
         trainer.close()
-
-
-def _matrix(prepared: Prepared) -> sp.csr_matrix:
-    feat, data = prepared.train.inter_feat, prepared.train
-    user, item = (feat[field].numpy() for field in (data.uid_field, data.iid_field))
-    return interaction_matrix(user, item, None, (data.user_num, data.item_num))
 
 
 def _draws(config: Config, prepared: Prepared) -> NDArray[np.int64]:
     """Candidates drawn anew, int64 [N_DRAWS, n, width]; the first are those of the test itself."""
     test, valid = prepared.phases["test"].candidates, prepared.phases["valid"].candidates
-    matrix = _matrix(prepared).tolil()
+    matrix = train_matrix(prepared.train).tolil()
     for candidates in (test, valid):
         matrix[candidates.user, candidates.target] = 1
     seen, width = matrix.tocsr(), test.items.shape[1]
@@ -215,10 +216,6 @@ def _draws(config: Config, prepared: Prepared) -> NDArray[np.int64]:
         generator = np.random.default_rng([int(config["split_seed"]), _STREAM, number])
         drawn.append(draw_candidates(seen, test.user, test.target, generator, width).items)
     return np.stack(drawn)
-
-
-def _epoch_file(folder: Path, epoch: int) -> Path:
-    return folder / f"epoch-{epoch}.npz"
 
 
 def _read(path: Path) -> Stood:

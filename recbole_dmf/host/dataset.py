@@ -9,16 +9,18 @@ from recbole.data.dataset import Dataset as RecBoleDataset
 from recbole.data.interaction import Interaction
 from recbole.utils import FeatureSource, FeatureType, get_model
 
-from recbole_dmf.data.atomic import read_inter
+from recbole_dmf.data.atomic import check_ratings, read_inter
 from recbole_dmf.data.benchmark_files import read_candidates, split_parts
+from recbole_dmf.data.header import header_fields
 from recbole_dmf.data.history import EXACT_TIME, N_EARLIER, count_earlier
-from recbole_dmf.data.lines import listed
+from recbole_dmf.data.side_files import read_side
 from recbole_dmf.data.split import Split, drop_duplicates, leave_one_out, leave_two_out
 from recbole_dmf.errors import UserError
-from recbole_dmf.host.option_layers import header_names, is_described
+from recbole_dmf.host.option_layers import is_described
 from recbole_dmf.host.properties import recbole_properties
 
 SPLIT = "latest_test_random_valid"  # value of eval_args.split.LS for the paper's split
+_FILES = (FeatureSource.INTERACTION, FeatureSource.USER, FeatureSource.ITEM)
 LATEST = "latest_test_latest_valid"  # the same with the interaction before test for validation
 
 
@@ -79,38 +81,65 @@ class LeaveOneOutDataset(RecBoleDataset):
             )
 
     def _load_feat(self, filepath, source):
-        load_col, _ = self._get_load_and_unload_col(source)
-        wanted = {self.uid_field, self.iid_field}
-        optional = [self.config["RATING_FIELD"], self.time_field]
-        if source != FeatureSource.INTERACTION or load_col is None:
+        """Ids, ratings and times by our reader on every path, further columns as RecBole's."""
+        load_col, unload_col = self._get_load_and_unload_col(source)
+        if source not in _FILES or load_col == set():
             return super()._load_feat(filepath, source)
-        if not wanted <= set(load_col) <= wanted.union(optional):
-            there = header_names(Path(filepath), self.config["field_separator"])
-            if there and (missing := sorted(set(load_col).difference(there))):
-                raise UserError(
-                    f"{filepath}, line 1: no column {missing[0]!r}; there are {listed(there)}. "
-                    "Correct load_col."
-                )
-            return super()._load_feat(filepath, source)
-        rating, time = (field if field in load_col else None for field in optional)
-        top = self.config["max_rating"]
-        frame = read_inter(
-            Path(filepath),
+        path, separator = Path(filepath), self.config["field_separator"]
+        types = {field.name: field.type for field in header_fields(path, separator)}
+        there = [name for name in types if load_col is None or name in load_col]
+        names = there + sorted((load_col or set()).difference(there))  # to be told what is missing
+        names = [name for name in names if name not in (unload_col or ())]
+        texts = {"separator": separator, "seq_separator": self.config["seq_separator"]}
+        if source == FeatureSource.INTERACTION:
+            frame = self._read_inter(path, names, texts)
+        else:
+            own = self.uid_field if source == FeatureSource.USER else self.iid_field
+            frame = read_side(path, own, [name for name in names if name != own], **texts)
+        for name in frame.columns:
+            kind = FeatureType(types[name])
+            self.field2source[name], self.field2type[name] = source, kind
+            self.field2seqlen[name] = 1
+            if kind in (FeatureType.FLOAT, FeatureType.FLOAT_SEQ):
+                self.field2bucketnum[name] = 2
+            if kind in (FeatureType.TOKEN_SEQ, FeatureType.FLOAT_SEQ):
+                longest = (self.config["seq_len"] or {}).get(name)
+                frame[name] = [values[:longest] for values in frame[name]]
+                self.field2seqlen[name] = max(map(len, frame[name]))
+        return frame
+
+    def _read_inter(self, path: Path, names: list[str], texts: dict[str, str]):
+        ids = self.uid_field, self.iid_field
+        rating, time = (
+            field if field in names else None
+            for field in (self.config["RATING_FIELD"], self.time_field)
+        )
+        return read_inter(
+            path,
             user_field=self.uid_field,
             item_field=self.iid_field,
             rating_field=rating,
             time_field=time,
-            separator=self.config["field_separator"],
-            rating_range=(0.0, float(top)) if top else None,
+            further=[name for name in names if name not in (*ids, rating, time)],
+            rating_range=self._rating_range(),
+            filtered=self._filters_ratings(),
+            **texts,
         )
-        for field in frame.columns:
-            is_token = field in wanted
-            self.field2source[field] = source
-            self.field2type[field] = FeatureType.TOKEN if is_token else FeatureType.FLOAT
-            self.field2seqlen[field] = 1
-            if not is_token:
-                self.field2bucketnum[field] = 2
-        return frame
+
+    def _rating_range(self) -> tuple[float, float] | None:
+        top = self.config["max_rating"]
+        return (0.0, float(top)) if top else None
+
+    def _filters_ratings(self) -> bool:
+        """Whether ratings are checked after the filter by value, of which 0 may mean none."""
+        return bool(self.config["val_interval"]) and self.benchmark_filename_list is None
+
+    def _filter_by_field_value(self):
+        super()._filter_by_field_value()
+        rating = self.config["RATING_FIELD"]
+        if self._filters_ratings() and rating in self.inter_feat:
+            path = Path(self.dataset_path) / f"{self.dataset_name}.inter"
+            check_ratings(path, self.inter_feat[rating], self._rating_range())
 
     def _fill_nan(self):
         """As RecBole's (dataset.py:648), by assignment: pandas 3 ignores its chained inplace."""

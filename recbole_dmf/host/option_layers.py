@@ -7,6 +7,7 @@ from recbole.config import Config as RecBoleConfig
 from recbole.utils import ModelType
 
 from recbole_dmf.data.benchmark_files import find_parts, part_names
+from recbole_dmf.data.header import header_fields
 from recbole_dmf.errors import UserError
 from recbole_dmf.host.our_models import OUR_MODELS
 from recbole_dmf.host.properties import (
@@ -83,14 +84,12 @@ def _data_set_layers(
     return [inferred, shipped, beside]
 
 
-def header_names(path: Path, separator: str) -> list[str]:
-    """Field names in the header of an atomic file; [] if it cannot be read."""
+def _header_names(path: Path, separator: str) -> list[str]:
+    """Field names in the header of an atomic file; [] where reading the data will say why not."""
     try:
-        with path.open(encoding="utf-8") as stream:
-            header = stream.readline().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError):
+        return [field.name for field in header_fields(path, separator)]
+    except UserError:
         return []
-    return [field.split(":")[0] for field in header.split(separator)]
 
 
 def _inferred(folder: Path, name: str, settings: dict[str, Any]) -> dict[str, Any]:
@@ -99,7 +98,7 @@ def _inferred(folder: Path, name: str, settings: dict[str, Any]) -> dict[str, An
     if parts is not None:
         parts = part_names(parts)
     files = [f"{name}.{part}.inter" for part in parts or ()] or [f"{name}.inter"]
-    headers = [header_names(folder / file, str(settings["field_separator"])) for file in files]
+    headers = [_header_names(folder / file, str(settings["field_separator"])) for file in files]
     optional = [settings[key] for key in ("RATING_FIELD", "TIME_FIELD")]
     columns = [settings[key] for key in ("USER_ID_FIELD", "ITEM_ID_FIELD")]
     columns += [field for field in optional if all(field in fields for fields in headers)]

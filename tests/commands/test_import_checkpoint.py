@@ -6,11 +6,13 @@ import shutil
 import pytest
 import torch
 from recbole.data.interaction import Interaction
+from recbole.data.utils import data_preparation
 from recbole.utils import init_seed
 
 from recbole_dmf.cli import dispatch, guarded
+from recbole_dmf.config import build_config
 from recbole_dmf.host import lookup
-from recbole_dmf.run import run_recbole
+from recbole_dmf.host.config import set_seeds
 from recbole_dmf.serving.recommend import Recommender
 
 SPLIT = {
@@ -30,9 +32,15 @@ def trained(tiny, tmp_path):
     """A function: the pickled checkpoint of a model that RecBole's trainer trained on `tiny`."""
 
     def make(model, **options):
-        options = {"data_path": str(tiny), "checkpoint_dir": str(tmp_path / "runs"), **options}
-        folder = run_recbole(model, "tiny", config_dict={"epochs": 1, **SPLIT, **options})["folder"]
-        return f"{folder}/recbole.pth"
+        paths = {"data_path": str(tiny), "checkpoint_dir": str(tmp_path / "runs")}
+        config = build_config(model, "tiny", None, {"epochs": 1, **SPLIT, **paths, **options})
+        set_seeds(config)
+        train_data, valid_data, _ = data_preparation(config, lookup.load_dataset(config))
+        trainer = lookup.find_trainer(config)(
+            config, lookup.find_model(model)(config, train_data._dataset)
+        )
+        trainer.fit(train_data, valid_data)
+        return trainer.saved_model_file
 
     return make
 

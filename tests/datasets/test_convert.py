@@ -427,9 +427,14 @@ BAD = {
     "cut gzip": ("x.jsonl.gz", gzip.compress(b"{}\n" * 999)[:-9], (), "cannot be read"),
     "unknown": ("x.bin", b"?", (), "format is not recognised"),
     "no JSON": ("x.json", b"{\n", (), "line 1: not JSON"),
-    "no review": ("x.json", b'{"a": 1}\n', (), "line 1: no review with the keys reviewerID"),
-    "JSON list": ("x.json", b"[1]\n", (), "line 1: no review with the keys"),
-    "JSON number": ("x.json", b"1\n", (), "line 1: no review with the keys"),
+    "no review": (
+        "x.json",
+        b'{"a": 1}\n',
+        ("amazon",),
+        "line 1: no review with the keys reviewerID",
+    ),
+    "JSON list": ("x.json", b"[1]\n", (), "line 1: one JSON array, not one object per line"),
+    "JSON number": ("x.json", b"1\n", (), "line 1: not JSON.*not an object"),
     "review misses key": (
         "x.json",
         b'{"user_id": "a", "asin": "b", "rating": 1, "timestamp": 1}\n\n{"user_id": "a"}\n',

@@ -52,11 +52,9 @@ def test_two_processes_give_the_losses_and_metrics_of_one(tiny, tmp_path, single
     command = {
         "nproc": [BIN / "run_recbole", "--nproc=2"],
         "torchrun": [
-            BIN / "torchrun",
-            "--nproc_per_node=2",
-            "--standalone",
-            "-m",
-            "recbole_dmf.cli",
+            sys.executable,
+            *("-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"),
+            *("-m", "recbole_dmf.cli"),
         ],
     }[how]
     two = run(command, tiny, tmp_path / "two")
