@@ -31,7 +31,6 @@ COMMANDS = {
     "tune": "search options by validation",
     "audit": "what makes figures on a data set mislead",
     "convert": "other rating files -> atomic files",
-    "audit": "what makes figures on a data set mislead",
     "check": "what is wrong with my atomic files?",
     "init-dataset": "write a data set's property file",
     "generate": "data of any size, for trials",
