@@ -69,29 +69,57 @@ def read_inter(
     """
     path = Path(path)
     check_separator(separator)
-    named = [n for n in (user_field, item_field, rating_field, time_field) if n is not None]
+    _check_names(path, (user_field, item_field, rating_field, time_field))
+    wanted = {user_field: "token", item_field: "token"}
+    wanted |= {name: "float" for name in (rating_field, time_field) if name is not None}
+    types, parts, index = _read_parts(path, wanted, further, separator)
+    columns = {}
+    for name in parts[0]:
+        if wanted.get(name) == "float":
+            columns[name] = pd.Series(np.concatenate([part[name].to_numpy() for part in parts]))
+            continue
+        codes, texts = _joined([part[name] for part in parts])
+        values = texts[codes]
+        if name not in wanted:
+            values = further_column(path, name, types[name], codes, texts, index, seq_separator)
+        columns[name] = pd.Series(values, dtype=object if values.dtype == object else None)
+    frame = pd.DataFrame(columns).set_axis(index, axis="index")
+    if rating_field is not None and not filtered:
+        check_ratings(path, frame[rating_field], rating_range)
+    if time_field is not None:
+        _check_times(path, frame[time_field])
+    return frame
+
+
+def _check_names(path: Path, names: Sequence[str | None]) -> None:
+    named = [name for name in names if name is not None]
     if len(set(named)) < len(named):
         raise UserError(
             f"Two options name the same column of {path}: {', '.join(named)}. "
             "Give USER_ID_FIELD, ITEM_ID_FIELD, RATING_FIELD and TIME_FIELD different names."
         )
+
+
+def _read_parts(
+    path: Path, wanted: dict[str, str], further: Sequence[str], separator: str
+) -> tuple[dict[str, str], list[pd.DataFrame], np.ndarray]:
+    """The type of each column in the file, the rows block by block, and their numbers [rows]."""
     data = read_bytes(path)
     fix = f"`recbole-dmf check {path.parent} --fix OUT` writes a mended copy."
     check_text(path, data, fix)
     if data.endswith((b"\n\n", b"\n\r\n")):  # blank lines at the end hold nothing
         data = data.rstrip(b"\r\n") + b"\n"
     body = data.find(NEWLINE) + 1 or len(data)
-    fields = parse_header(path, data[:body].rstrip(b"\r\n").decode(), separator)
-    wanted = {user_field: "token", item_field: "token"}
-    wanted |= {name: "float" for name in (rating_field, time_field) if name is not None}
+    header = data[:body].rstrip(b"\r\n")
+    fields = parse_header(path, header.decode(), separator)
     types = check_columns(path, fields, wanted, further)
     kinds = wanted | dict.fromkeys((name for name in further if name not in wanted), "text")
     names, parts, rows = [field.name for field in fields], [], []
     again: list[int] = []
-    headers = header_lines(data[:body].rstrip(b"\r\n"), separator)
-    for start, end, row in blocks_without(data, headers, body, again):
-        parts.append(parse_rows(path, data[start:end], separator, names, kinds, fix, row + 2))
-        rows.append(np.arange(row, row + len(parts[-1])))
+    for start, end, row in blocks_without(data, header_lines(header, separator), body, again):
+        part = parse_rows(path, data[start:end], separator, names, kinds, fix, row + 2)
+        parts.append(part[list(kinds)])
+        rows.append(np.arange(row, row + len(part)))
     if again:
         _logger.warning(
             f"{path}: the header is repeated on {len(again)} line(s), the first of them line "
@@ -101,25 +129,7 @@ def read_inter(
         raise UserError(
             f"{path}: a header and no interactions. Write one line per interaction below it."
         )
-    del data  # it can be large
-    index = np.concatenate(rows)
-    columns = {}
-    for name, kind in kinds.items():
-        if kind == "float":
-            columns[name] = pd.Series(np.concatenate([part[name].to_numpy() for part in parts]))
-            continue
-        codes, texts = _joined([part[name] for part in parts])
-        if kind == "text":
-            values = further_column(path, name, types[name], codes, texts, index, seq_separator)
-        else:
-            values = texts[codes]
-        columns[name] = pd.Series(values, dtype=object if values.dtype == object else None)
-    frame = pd.DataFrame(columns).set_axis(index, axis="index")
-    if rating_field is not None and not filtered:
-        check_ratings(path, frame[rating_field], rating_range)
-    if time_field is not None:
-        _check_times(path, frame[time_field])
-    return frame
+    return types, parts, np.concatenate(rows)
 
 
 def header_lines(header: bytes, separator: str) -> set[bytes]:

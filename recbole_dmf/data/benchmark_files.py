@@ -83,13 +83,7 @@ def split_parts(
             )
     chosen = [rows[kept & (part == number)] for number in range(len(parts))]
     for name, part_rows in list(zip(parts, chosen, strict=True))[1:]:
-        ids, counts = np.unique(user[part_rows], return_counts=True)
-        if (counts > 1).any():
-            raise UserError(
-                f"user {tokens[ids[np.argmax(counts > 1)]]!r} has {counts.max()} interactions in "
-                f"the part '{name}' ({int((counts > 1).sum())} users have several), but one left-"
-                "out item per user is ranked. Keep one each, or choose another split in eval_args."
-            )
+        _check_one_per_user(user[part_rows], name, tokens)
     if len(parts) == 2:
         held_out = chosen[0][_one_per_user(user[chosen[0]], seed)]
         chosen.insert(1, held_out)
@@ -98,6 +92,13 @@ def split_parts(
             f"no validation file: one random training interaction of each of {len(held_out)} "
             f"users (split_seed {seed}) validates."
         )
+    _check_not_empty(chosen, parts)
+    nobody = np.zeros(0, dtype=np.int64)
+    train, valid, test = chosen
+    return Split(train, valid, test, nobody, nobody, tied=0), notes
+
+
+def _check_not_empty(chosen: list[Indices], parts: dict[str, int]) -> None:
     for name, part_rows in zip(("training", "validation", "test"), chosen, strict=True):
         if not len(part_rows):
             sizes = ", ".join(f"{n}: {size}" for n, size in parts.items())
@@ -105,9 +106,16 @@ def split_parts(
                 f"no {name} interaction is left (interactions in the files: {sizes}); are the "
                 "parts different files of one data set?"
             )
-    nobody = np.zeros(0, dtype=np.int64)
-    train, valid, test = chosen
-    return Split(train, valid, test, nobody, nobody, tied=0), notes
+
+
+def _check_one_per_user(user: NDArray, part: str, tokens: NDArray) -> None:
+    ids, counts = np.unique(user, return_counts=True)
+    if (counts > 1).any():
+        raise UserError(
+            f"user {tokens[ids[np.argmax(counts > 1)]]!r} has {counts.max()} interactions in "
+            f"the part '{part}' ({int((counts > 1).sum())} users have several), but one left-"
+            "out item per user is ranked. Keep one each, or choose another split in eval_args."
+        )
 
 
 def _one_per_user(user: NDArray, seed: int) -> Indices:
@@ -145,34 +153,7 @@ def read_candidates(
     Raises:
         UserError: a line cannot be used, or a user of `target` has no candidates.
     """
-    frame = read_inter(
-        path,
-        user_field=fields[0],
-        item_field=fields[1],
-        rating_field=None,
-        time_field=None,
-        separator=separator,
-    )
-
-    def numbers(column: int, known: dict[str, int], problem: str) -> NDArray[np.int64]:
-        found = frame[fields[column]].map(known)
-        if found.isna().any():
-            row = int(np.argmax(found.isna()))
-            raise UserError(
-                f"{path}, line {row + 2}: {'user' if column == 0 else 'item'} "
-                f"{frame[fields[column]].iloc[row]!r} {problem}"
-            )
-        return found.to_numpy(dtype=np.int64)
-
-    where = {u: row for row, u in enumerate(target)}
-    tested = {token: where[u] for token, u in ids[0].items() if u in where}
-    row = numbers(0, tested, "has candidates but no left-out interaction; remove its lines.")
-    item = numbers(
-        1,
-        {token: i for token, i in ids[1].items() if i != 0},  # RecBole's padding
-        "has no interaction in any part, so no model knows it; remove the line, or, if the ids are "
-        "whole numbers and it is not above the highest one, set candidate_items: raw.",
-    )
+    row, item = _candidate_pairs(path, target, ids, fields, separator)
     users, targets = (np.fromiter(v, np.int64, len(target)) for v in (target, target.values()))
     own = item == targets[row]
     again = np.ones(len(row), dtype=bool)
@@ -203,3 +184,42 @@ def read_candidates(
         if number:
             notes.append(f"{path.name}: {number} line(s) {what}.")
     return items, notes
+
+
+def _candidate_pairs(
+    path: Path,
+    target: dict[int, int],
+    ids: tuple[dict[str, int], dict[str, int]],
+    fields: tuple[str, str],
+    separator: str,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The place of each line's user in `target`, and the number of its item."""
+    frame = read_inter(
+        path,
+        user_field=fields[0],
+        item_field=fields[1],
+        rating_field=None,
+        time_field=None,
+        separator=separator,
+    )
+
+    def numbers(column: int, known: dict[str, int], problem: str) -> NDArray[np.int64]:
+        found = frame[fields[column]].map(known)
+        if found.isna().any():
+            row = int(np.argmax(found.isna()))
+            raise UserError(
+                f"{path}, line {frame.index[row] + 2}: {'user' if column == 0 else 'item'} "
+                f"{frame[fields[column]].iloc[row]!r} {problem}"
+            )
+        return found.to_numpy(dtype=np.int64)
+
+    where = {u: row for row, u in enumerate(target)}
+    tested = {token: where[u] for token, u in ids[0].items() if u in where}
+    return numbers(
+        0, tested, "has candidates but no left-out interaction; remove its lines."
+    ), numbers(
+        1,
+        {token: i for token, i in ids[1].items() if i != 0},  # RecBole's padding
+        "has no interaction in any part, so no model knows it; remove the line, or, if the ids are "
+        "whole numbers and it is not above the highest one, set candidate_items: raw.",
+    )

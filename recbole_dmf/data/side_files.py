@@ -46,6 +46,33 @@ def read_side(
             empty id, or a text that is no number in a column of numbers, with its line.
     """
     path = Path(path)
+    types, names, lines, rows = _good_rows(path, id_field, further, separator)
+    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+    ids = np.array(columns[id_field], dtype=object)
+    if (ids == "").any():
+        row = int(np.argmax(ids == ""))
+        raise UserError(
+            f"{path}, line {lines[row]}, column {id_field}: the id is empty. Correct the value or "
+            "remove the line."
+        )
+    first = np.flatnonzero(~pd.Series(ids).duplicated().to_numpy())
+    if twice := len(ids) - len(first):
+        _logger.warning(f"{path}: {twice} line(s) repeat an id; only the first of each is used.")
+    frame = {id_field: pd.Series(ids[first], dtype=object)}
+    index = np.array(lines)[first] - 2
+    for name in further:
+        codes, texts = pd.factorize(np.array(columns[name], dtype=object)[first])
+        values = further_column(
+            path, name, types[name], codes, texts, index, seq_separator, quotes=False
+        )
+        frame[name] = pd.Series(values, dtype=object if values.dtype == object else None)
+    return pd.DataFrame(frame)
+
+
+def _good_rows(
+    path: Path, id_field: str, further: Sequence[str], separator: str
+) -> tuple[dict[str, str], list[str], list[int], list[list[str]]]:
+    """Types by name, names, and the lines and fields of the rows, all with as many as names."""
     check_separator(separator)
     data = read_bytes(path)
     fix = f"`recbole-dmf check {path.parent} --fix OUT` writes a mended copy."
@@ -63,38 +90,17 @@ def read_side(
             n_again += 1
             continue
         if len(record) != len(fields):
-            wanted = listed(field.name for field in fields)
             raise UserError(
                 f"{path}, line {line}: {len(record)} fields instead of {len(fields)}. Give every "
-                f"line one field for each of {wanted}. {fix}"
+                f"line one field for each of {listed(types)}. {fix}"
             )
         rows.append(record)
         lines.append(line)
     if n_again:
         _logger.warning(f"{path}: {n_again} repeated header line(s) left out.")
-    names = [field.name for field in fields]
     if not rows:
         raise UserError(f"{path}: a header and no rows. Write one line per id below it.")
-    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
-    ids = np.array(columns[id_field], dtype=object)
-    if (ids == "").any():
-        row = int(np.argmax(ids == ""))
-        raise UserError(
-            f"{path}, line {lines[row]}, column {id_field}: the id is empty. Correct the value or "
-            f"remove the line. {fix}"
-        )
-    first = np.sort(np.unique(ids.astype(str), return_index=True)[1])
-    if twice := len(ids) - len(first):
-        _logger.warning(f"{path}: {twice} line(s) repeat an id; only the first of each is used.")
-    frame = {id_field: pd.Series(ids[first], dtype=object)}
-    index = np.array(lines)[first] - 2
-    for name in further:
-        codes, texts = pd.factorize(np.array(columns[name], dtype=object)[first])
-        values = further_column(
-            path, name, types[name], codes, texts, index, seq_separator, quotes=False
-        )
-        frame[name] = pd.Series(values, dtype=object if values.dtype == object else None)
-    return pd.DataFrame(frame)
+    return types, list(types), lines, rows
 
 
 def csv_records(path: Path, body: str, separator: str) -> list[tuple[int, list[str]]]:

@@ -43,19 +43,7 @@ def generate(n_users: int, n_items: int, n_ratings: int, seed: int) -> dict[str,
     Raises:
         UserError: no data set has this size.
     """
-    if min(n_users, n_items, n_ratings) < 1:
-        raise UserError("users, items and ratings must be positive numbers.")
-    least = max(MIN_INTERACTIONS * n_users, n_items)
-    most = n_users * (n_items // 2)
-    if not least <= n_ratings <= most:
-        raise UserError(
-            f"{n_users} users and {n_items} items can have {least} to {most} ratings "
-            f"(3 for each user, one for each item, at most half of the items for a user), "
-            f"not {n_ratings}."
-            if least <= most
-            else f"{n_items} items are too few for {n_users} users; give at least "
-            f"{2 * MIN_INTERACTIONS} items, or more users."
-        )
+    _check_size(n_users, n_items, n_ratings)
     generator = np.random.default_rng(seed)
     degree = _degrees(generator, n_users, n_ratings, n_items // 2)
     taste = generator.dirichlet(np.full(N_GENRES, TASTE), n_users)
@@ -89,6 +77,22 @@ def generate(n_users: int, n_items: int, n_ratings: int, seed: int) -> dict[str,
         "rating": np.clip(np.rint(rating), 1, 5),
         "timestamp": START + 3600.0 * generator.integers(0, HOURS, n_ratings),
     }
+
+
+def _check_size(n_users: int, n_items: int, n_ratings: int) -> None:
+    if min(n_users, n_items, n_ratings) < 1:
+        raise UserError("users, items and ratings must be positive numbers.")
+    least = max(MIN_INTERACTIONS * n_users, n_items)
+    most = n_users * (n_items // 2)
+    if not least <= n_ratings <= most:
+        raise UserError(
+            f"{n_users} users and {n_items} items can have {least} to {most} ratings "
+            f"(3 for each user, one for each item, at most half of the items for a user), "
+            f"not {n_ratings}."
+            if least <= most
+            else f"{n_items} items are too few for {n_users} users; give at least "
+            f"{2 * MIN_INTERACTIONS} items, or more users."
+        )
 
 
 def _degrees(generator, n_users: int, total: int, most: int) -> NDArray[np.int64]:

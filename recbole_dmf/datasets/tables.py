@@ -324,14 +324,15 @@ def _numbers(column: pd.Series, place: Callable[[int], str], role: str) -> np.nd
     except (ValueError, TypeError, OverflowError):
         texts = column.astype(str)
     row = int(np.argmax(bad_numbers(texts)))
-    remedy = "Correct or remove it."
-    if not texts.iloc[row]:
-        remedy += " --drop-empty leaves out rows with an empty field."
-    if role == "timestamp":
+    value = texts.iloc[row][:60]
+    if not value:
+        remedy = "Correct or remove it; --drop-empty leaves out rows with an empty field."
+    elif role == "timestamp":
         remedy = "Say how it is written, for instance --timestamp-format=%Y-%m-%d."
-    elif "," in texts.iloc[row]:
+    elif "," in value:
         remedy = "If the comma stands before the decimals, say --decimal=,"
-    value = str(texts.iloc[row])[:60]
+    else:
+        remedy = "Correct or remove it."
     raise UserError(f"{place(row)}: the {role} {value!r} is not a finite number. {remedy}")
 
 

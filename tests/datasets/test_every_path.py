@@ -4,10 +4,13 @@ The verdict of a path is the rows that it gives, or `REFUSED`. The reasons are i
 """
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from conftest import random_rows
+from recbole_dmf import run_recbole
 from recbole_dmf.commands import convert
 from recbole_dmf.config import build_config
 from recbole_dmf.data.atomic import read_inter
@@ -315,12 +318,26 @@ def test_every_path_has_the_same_verdict(tmp_path, path, defect):
         assert PATHS[path](tmp_path, DEFECTS[defect]) == expected
 
 
-def test_further_columns_change_nothing(tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    assert run(tmp_path / "a", DEFECTS["none"]) == run_with_further_columns(
-        tmp_path / "b", DEFECTS["none"]
-    )
+def test_further_columns_change_no_hash_split_or_figure(tmp_path):
+    """A price, a title and a sequence beside the rest: the same run, bit for bit."""
+    results = []
+    for more in ((), ("price:float", "title:token", "tags:token_seq")):
+        folder = tmp_path / str(len(more)) / "tiny"
+        folder.mkdir(parents=True)
+        values = ("1.5", '"a ""b"""', "x y")[: len(more)]
+        lines = ["\t".join((*TYPED[:2], *more, *TYPED[2:]))]
+        lines += [
+            "\t".join((*map(str, row[:2]), *values, *map(str, row[2:]))) for row in random_rows()
+        ]
+        (folder / "tiny.inter").write_text("\n".join(lines) + "\n")
+        load_col = {"inter": [name.partition(":")[0] for name in lines[0].split("\t")]}
+        options = {"data_path": str(folder.parent), "checkpoint_dir": str(tmp_path / "runs")}
+        options |= {"load_col": load_col, "epochs": 2, "user_layers": [8, 4], "item_layers": [8, 4]}
+        folder = run_recbole("DMF", "tiny", config_dict=options)["folder"]
+        results.append(json.loads((Path(folder) / "result.json").read_text()))
+    same = ("data_sha256", "candidates_sha256", "counts", "metrics")
+    found = [{key: result[key] for key in same} for result in results]
+    assert found[0] == found[1]
 
 
 def test_no_rating_written_as_0_can_be_filtered(tmp_path):
