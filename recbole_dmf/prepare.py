@@ -72,7 +72,9 @@ class Prepared:
         for metric in config["metrics"]:
             for k in config["topk"]:
                 for reading, values in per_user(counts, metric.lower(), k).items():
-                    columns[f"{metric.lower()}@{k}_{reading}"] = [repr(float(v)) for v in values]
+                    columns[f"{metric.lower()}@{k}_{reading}"] = [
+                        "" if np.isnan(v) else repr(float(v)) for v in values
+                    ]
         return columns
 
 

@@ -283,9 +283,11 @@ def _explained(trainer: RunTrainer) -> Iterator[None]:
     """Whatever stops the training, the message says where the best epoch is."""
 
     def so_far() -> str:
-        if not trainer.best_epoch:
+        if not trainer.checkpoint_epoch:
             return "No good epoch was finished, so there is no checkpoint."
-        return f"The best epoch so far ({trainer.best_epoch}) is in {trainer.saved_model_file}."
+        return (
+            f"The best epoch so far ({trainer.checkpoint_epoch}) is in {trainer.saved_model_file}."
+        )
 
     try:
         yield

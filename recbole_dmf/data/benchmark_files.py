@@ -173,17 +173,25 @@ def read_candidates(
     items = np.full((len(users), counts.max()), -1, dtype=np.int64)
     column = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
     items[row[order], column] = item[order]
-    known = int((np.asarray(seen[users[row], item]) != 0).sum())
+    seen_too = int((np.asarray(seen[users[row], item]) != 0).sum())
+    return items, _notes(path.name, counts, int(again.sum()), int(own.sum()), seen_too)
+
+
+def _notes(name: str, counts: NDArray[np.int64], again: int, own: int, seen_too: int) -> list[str]:
+    """What is said of a file of candidates, of which each user has `counts`."""
     least, most = int(counts.min()), int(counts.max())
-    notes = [f"{path.name}: {least if least == most else f'{least} to {most}'} candidates per user"]
+    notes = [f"{name}: {least if least == most else f'{least} to {most}'} candidates per user"]
     for number, what in (
-        (int(again.sum()), "repeat another one of the same user and are ranked once"),
-        (int(own.sum()), "are the left-out item itself and were left out of the candidates"),
-        (known, "are items that the user has interacted with; they are ranked, as the file says"),
+        (again, "repeat another one of the same user and are ranked once"),
+        (own, "are the left-out item itself and were left out of the candidates"),
+        (
+            seen_too,
+            "are items that the user has interacted with; they are ranked, as the file says",
+        ),
     ):
         if number:
-            notes.append(f"{path.name}: {number} line(s) {what}.")
-    return items, notes
+            notes.append(f"{name}: {number} line(s) {what}.")
+    return notes
 
 
 def _candidate_pairs(
