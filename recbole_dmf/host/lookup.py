@@ -11,7 +11,6 @@ from recbole.utils import get_model, get_trainer
 
 from recbole_dmf.data.negatives import NegativeSampler
 from recbole_dmf.errors import UserError
-from recbole_dmf.host.compat.manners import anomaly_detection_stays
 from recbole_dmf.host.dataset import LeaveOneOutDataset
 from recbole_dmf.host.option_layers import RUNNABLE
 from recbole_dmf.host.our_models import OUR_MODELS, model_module
@@ -43,8 +42,7 @@ def find_model(name: str) -> type:
         UserError: no such model, or one of another kind.
     """
     try:
-        with anomaly_detection_stays():
-            found = get_model(name)
+        found = get_model(name)
         if not hasattr(found, "type"):  # a name such as __doc__ finds something else there
             raise AttributeError(name)
     except (ImportError, AttributeError, ValueError) as error:

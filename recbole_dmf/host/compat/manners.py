@@ -76,7 +76,7 @@ def no_stray_tensorboard() -> Undo:
 def anomaly_detection_stays() -> Iterator[None]:
     """sequential_recommender/sine.py:25 turns torch's anomaly detection on for the whole process.
 
-    It is imported when a name is looked up that no general recommender has.
+    Whoever imports it first has to do so within this; `host` does.
     """
     before = torch.is_anomaly_enabled()
     try:
