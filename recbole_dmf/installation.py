@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def requirements() -> list[Requirement]:
     return [one for one in found if one.name != "recbole-dmf" and "test" not in str(one.marker)]
 
 
-def installed_versions(names: list[str]) -> dict[str, str]:
+def installed_versions(names: Iterable[str]) -> dict[str, str]:
     """Versions by package, without those that are not installed."""
     found = {}
     for name in names:

@@ -5,8 +5,9 @@ import platform
 import subprocess
 import sys
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from recbole_dmf.installation import installed_versions
 
 PACKAGES = ("recbole-dmf", "recbole", "torch", "numpy", "scipy", "pandas")
 _ROOT = Path(__file__).resolve().parents[1]
@@ -16,13 +17,9 @@ _BLOCK = 1 << 20
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages, "not installed" where one is missing."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name.replace("-", "_")] = version(name)
-        except PackageNotFoundError:
-            found[name.replace("-", "_")] = "not installed"
-    return found
+    found = installed_versions(PACKAGES)
+    here = {name.replace("-", "_"): found.get(name, "not installed") for name in PACKAGES}
+    return {"python": platform.python_version()} | here
 
 
 @lru_cache

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from tabulate import tabulate
 
+from recbole_dmf.evaluation.evaluate import chosen_reading
 from recbole_dmf.host.properties import model_settings
 from recbole_dmf.manifest import commit, device_name, file_hashes, peak_memory_mb, versions
 from recbole_dmf.models.fitted import n_stored
@@ -121,8 +122,3 @@ def outcome(config: Config, folder: str, result: dict[str, Any]) -> dict[str, An
         "folder": folder,
         "result": result,
     }
-
-
-def chosen_reading(readings: dict[str, dict[str, float]], wanted: str) -> dict[str, float]:
-    """The metrics in a reading; RecBole's own evaluation has one reading alone."""
-    return readings.get(wanted) or next(iter(readings.values()))

@@ -27,11 +27,7 @@ from recbole_dmf.errors import (
 )
 from recbole_dmf.files import make_folder, remove_temporary_files
 from recbole_dmf.host.config import set_seeds
-from recbole_dmf.host.lookup import (
-    find_model,
-    find_trainer,
-    load_dataset,
-)
+from recbole_dmf.host.lookup import find_model, find_trainer, load_dataset
 from recbole_dmf.host.recbole_evaluation import prepare_with_recbole
 from recbole_dmf.lock import is_held, locked
 from recbole_dmf.manifest import versions
@@ -189,16 +185,11 @@ def _run(config: Config, folder: Path, label: str, phases: tuple[str, ...]) -> d
     dataset = load_dataset(config)
     prepared = (prepare if uses_our_split(config) else prepare_with_recbole)(config, dataset)
     _report(config, prepared)
-    trainer = _trainer(config, prepared.train)
-    about = {
-        "model": config["model"],
-        "dataset": config["dataset"],
-        "settings": {**settings, "max_rating": max_rating(prepared.train)},
-        "users": dataset.field2id_token[dataset.uid_field].tolist(),
-        "items": dataset.field2id_token[dataset.iid_field].tolist(),
-        "train": train_matrix(prepared.train),
-        "data_sha256": prepared.sha256,
-    }
+    trainer = build_trainer(config, prepared.train)
+    users, items = (
+        dataset.field2id_token[f].tolist() for f in (dataset.uid_field, dataset.iid_field)
+    )
+    about = checkpoint_facts(config, settings, prepared, users, items)
     trainer.attach(folder, prepared, about, {**environment(config), **versions()}, start)
     trainer.resume()
     try:
@@ -262,10 +253,37 @@ def _report(config: Config, prepared: Any) -> None:
     logging.getLogger().info(text)
 
 
-def _trainer(config: Config, train: Any) -> RunTrainer:
+def checkpoint_facts(
+    config: Config, settings: dict[str, Any], prepared: Any, users: list[str], items: list[str]
+) -> dict[str, Any]:
+    """What model.pt says of its run besides the parameters.
+
+    Args:
+        settings: all options, as in config.yaml.
+        prepared: `prepare.Prepared`, or of RecBole's own evaluation.
+        users, items: ids by number.
+    """
+    return {
+        "model": config["model"],
+        "dataset": config["dataset"],
+        "settings": {**settings, "max_rating": max_rating(prepared.train)},
+        "users": users,
+        "items": items,
+        "train": train_matrix(prepared.train),
+        "data_sha256": prepared.sha256,
+    }
+
+
+def build_trainer(config: Config, train: Any) -> RunTrainer:
     """The model and its trainer; the seconds of building count as training.
 
     Some of RecBole's models, SLIM for one, are trained while they are built.
+
+    Args:
+        train: RecBole's Dataset of the training interactions.
+
+    Raises:
+        UserError: several processes are at work, and the model trains in one.
     """
     set_seeds(config)
     start = time.perf_counter()

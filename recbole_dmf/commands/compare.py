@@ -1,17 +1,13 @@
 """`recbole-dmf compare`: several models in one table."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from recbole_dmf.commands.arguments import parse_open
-from recbole_dmf.commands.model_arguments import take_settings, whole_numbers
-from recbole_dmf.commands.report import print_report
-from recbole_dmf.errors import FAILED, UserError
-from recbole_dmf.experiments.compare import compare
-from recbole_dmf.experiments.option_sources import combine, tuned_options
-from recbole_dmf.experiments.plan import TUNED, Column, find_column, read_experiment
-from recbole_dmf.experiments.planned_runs import check_labels, plan_runs
-from recbole_dmf.experiments.progress import dry_run
+from recbole_dmf.commands.comparison import column_of, run_or_list
+from recbole_dmf.commands.model_arguments import take_settings
+from recbole_dmf.errors import UserError
+from recbole_dmf.experiments.option_sources import tuned_options
+from recbole_dmf.experiments.plan import TUNED, find_column, read_experiment
 
 HELP = """\
 usage: recbole-dmf compare --dataset=NAME --models=A,B,C [--seeds=1,2,3]
@@ -64,19 +60,9 @@ def main(argv: Sequence[str]) -> int:
             ("the command line", given.options),
             ("--set", chosen.pop(label, {})),
         ]
-        options, sources = combine(label, layers)
-        if sources:
-            print(sources)
-        columns.append(Column(label, found.model, options))
+        columns.append(column_of(label, found.model, layers))
         if found.label in experiment.expected.get(dataset, {}):
             expected[label] = experiment.figures(dataset)[found.label]
-    check_labels(columns, chosen)
-    folder = Path(given.named.get("results", f"results/{dataset}"))
-    seeds = whole_numbers(given.named.get("seeds", "1,2,3"), "seeds")
-    fresh = "fresh" in given.flags
-    if "dry_run" in given.flags:
-        print(dry_run(plan_runs(folder, dataset, columns, seeds), fresh))
-        return 0
-    report, failed = compare(folder, "Comparison", dataset, columns, seeds, expected, fresh)
-    print_report(report)
-    return FAILED if failed else 0
+    return run_or_list(
+        given, f"results/{dataset}", "Comparison", dataset, columns, chosen, expected
+    )

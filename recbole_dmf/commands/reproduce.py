@@ -1,18 +1,13 @@
 """`recbole-dmf reproduce`: a table of the paper again, its figures beside ours."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from recbole_dmf.commands.arguments import parse_open
-from recbole_dmf.commands.model_arguments import take_settings, whole_numbers
-from recbole_dmf.commands.report import print_report
+from recbole_dmf.commands.comparison import column_of, run_or_list
+from recbole_dmf.commands.model_arguments import take_settings
 from recbole_dmf.data.lines import listed
-from recbole_dmf.errors import FAILED, UserError
-from recbole_dmf.experiments.compare import compare
-from recbole_dmf.experiments.option_sources import combine
-from recbole_dmf.experiments.plan import Column, experiment_names, read_experiment
-from recbole_dmf.experiments.planned_runs import check_labels, plan_runs
-from recbole_dmf.experiments.progress import dry_run
+from recbole_dmf.errors import UserError
+from recbole_dmf.experiments.plan import experiment_names, read_experiment
 from recbole_dmf.options import clip
 
 HELP = """\
@@ -68,18 +63,13 @@ def main(argv: Sequence[str]) -> int:
             ("the command line", given.options),
             ("--set", chosen.pop(column.label, {})),
         ]
-        options, sources = combine(column.label, layers)
-        if sources:
-            print(sources)
-        columns.append(Column(column.label, column.model, options))
-    check_labels(columns, chosen)
-    folder = Path(given.named.get("results", f"results/{name}-{dataset}"))
-    seeds = whole_numbers(given.named.get("seeds", "1,2,3"), "seeds")
-    fresh = "fresh" in given.flags
-    if "dry_run" in given.flags:
-        print(dry_run(plan_runs(folder, dataset, columns, seeds), fresh))
-        return 0
-    figures = experiment.figures(dataset)
-    report, failed = compare(folder, experiment.title, dataset, columns, seeds, figures, fresh)
-    print_report(report)
-    return FAILED if failed else 0
+        columns.append(column_of(column.label, column.model, layers))
+    return run_or_list(
+        given,
+        f"results/{name}-{dataset}",
+        experiment.title,
+        dataset,
+        columns,
+        chosen,
+        experiment.figures(dataset),
+    )

@@ -193,3 +193,8 @@ def summarise(counts: Counts, metrics: list[str], topk: list[int]) -> dict[str, 
                 counted = values[counts.warm_unseen >= 0] if reading == WARM else values
                 result[reading][f"{metric.lower()}@{k}"] = float(counted.mean())
     return result
+
+
+def chosen_reading(readings: dict[str, dict[str, float]], wanted: str) -> dict[str, float]:
+    """The metrics in a reading; RecBole's own evaluation has one reading alone."""
+    return readings.get(wanted) or next(iter(readings.values()))

@@ -54,7 +54,17 @@ class Comparison:
     @property
     def significant(self) -> bool:
         """More than chance in the users, and of the same sign whichever runs are compared."""
-        return self.p_holm < LEVEL and (self.seed_low > 0 or self.seed_high < 0)
+        return beyond_chance(self.p_holm, self.seed_low, self.seed_high)
+
+
+def beyond_chance(p_holm: float, seed_low: float, seed_high: float) -> bool:
+    """Whether a difference is more than chance in the users and in training.
+
+    Args:
+        p_holm: of the users, corrected.
+        seed_low, seed_high: least and greatest difference over pairs of runs.
+    """
+    return bool(p_holm < LEVEL and (seed_low > 0 or seed_high < 0))
 
 
 def mean_over_seeds(runs: Sequence[pd.Series], names: Sequence[str]) -> pd.Series:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from recbole_dmf.evaluation.significance import (
     LEVEL,
+    beyond_chance,
     bootstrap_interval,
     holm,
     mean_over_seeds,
@@ -202,7 +203,7 @@ def _per_user(runs: Sequence[Any], metric: str) -> pd.Series:
 
 def _sign(mean: float, p_holm: float, by_seed: np.ndarray) -> int:
     """1 or -1 for a difference beyond chance in users and in training, else 0."""
-    certain = p_holm < LEVEL and (by_seed.min() > 0 or by_seed.max() < 0)
+    certain = beyond_chance(p_holm, by_seed.min(), by_seed.max())
     return int(np.sign(mean)) if certain else 0
 
 

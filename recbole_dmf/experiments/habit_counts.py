@@ -12,18 +12,18 @@ import torch
 from numpy.typing import NDArray
 
 from recbole_dmf.config import build_config, changes, replayable_settings
-from recbole_dmf.data.interactions import max_rating, train_matrix
+from recbole_dmf.data.interactions import train_matrix
 from recbole_dmf.errors import CannotGoOn
 from recbole_dmf.evaluation.candidates import draw_candidates
 from recbole_dmf.evaluation.evaluate import Counts, Phase, Scores, summarise
 from recbole_dmf.files import atomic_path, make_folder, remove_temporary_files
 from recbole_dmf.host.config import set_seeds
-from recbole_dmf.host.lookup import find_model, find_trainer, load_dataset
+from recbole_dmf.host.lookup import load_dataset
 from recbole_dmf.manifest import versions
 from recbole_dmf.options import Config
 from recbole_dmf.prepare import Prepared, prepare
+from recbole_dmf.run import build_trainer, checkpoint_facts
 from recbole_dmf.run_folder import CONFIG, read_settings, write_settings
-from recbole_dmf.training.trainer import RunTrainer, trainer_class
 
 N_DRAWS = 20  # of candidates; a figure's noise from them falls by sqrt(20)
 _STREAM = 0xD2A5
@@ -173,9 +173,7 @@ def _train(folder: Path, config: Config, with_valid: bool) -> None:
     valid_item = np.zeros(train.shape[0], np.int64)
     if not with_valid:
         valid_item[valid.candidates.user] = valid.candidates.target
-    set_seeds(config)
-    built = find_model(config["model"])(config, prepared.train).to(config["device"])
-    trainer: RunTrainer = trainer_class(find_trainer(config))(config, built)
+    trainer = build_trainer(config, prepared.train)
 
     def note(scores: Scores, counts: Counts) -> None:
         ndcg = summarise(counts, ["ndcg"], [10])["expected"]["ndcg@10"]
@@ -186,15 +184,7 @@ def _train(folder: Path, config: Config, with_valid: bool) -> None:
         ):
             np.savez_compressed(file, **vars(stood))
 
-    about = {
-        "model": config["model"],
-        "dataset": config["dataset"],
-        "settings": {**replayable_settings(config), "max_rating": max_rating(prepared.train)},
-        "users": [],
-        "items": [],
-        "train": train,
-        "data_sha256": prepared.sha256,
-    }
+    about = checkpoint_facts(config, replayable_settings(config), prepared, [], [])
     prepared.phases["valid"] = Watched(valid, note)
     trainer.attach(folder, prepared, about, versions(), time.perf_counter())
     trainer.resume()

@@ -27,6 +27,7 @@ from recbole_dmf.experiments.run_metrics import (
     is_metric,
     values_per_user,
 )
+from recbole_dmf.run_folder import HISTORY, PER_USER
 
 _WITHOUT_EPOCHS = ("ItemPop", "ItemKNN", "EASE")
 _ROUNDING = 1e-4  # result.json may hold figures rounded to four places
@@ -177,7 +178,7 @@ def _load_runs(
 def _load_run(path: Path, label: str, seed: int, metrics: Sequence[str]) -> Run:
     result = read_json(path, "delete its folder and run this model again")
     _check_result(path, result)
-    users_file = path.parent / "per_user.csv"
+    users_file = path.parent / PER_USER
     rows = read_csv(users_file, ("user_id", "item_id"), (*COUNTS, DRAWN))
     if rows.empty:
         raise UserError(f"{users_file}: no user in it; run the model again.")
@@ -222,7 +223,7 @@ def _check_result(path: Path, result: dict[str, Any]) -> None:
 
 
 def _load_history(path: Path, result: dict[str, Any]) -> pd.DataFrame:
-    history = path.parent / "history.csv"
+    history = path.parent / HISTORY
     # results without `epochs_evaluated` are older: their `epochs_run` counted evaluations
     evaluated = result.get("epochs_evaluated", result.get("epochs_run"))
     if best_epoch(result) is None or (not history.exists() and not evaluated):
@@ -283,17 +284,17 @@ def _check_same_test(runs: Mapping[str, list[Run]]) -> None:
     every = [run for group in runs.values() for run in group]
     first = every[0]
     for run in every:
-        file = run.folder / "per_user.csv"
+        file = run.folder / PER_USER
         mean_over_seeds(
             [first.per_user("hit@10"), run.per_user("hit@10")],
-            [str(first.folder / "per_user.csv"), str(file)],
+            [str(first.folder / PER_USER), str(file)],
         )
         other = run.items.reindex(first.users) != first.items
         if other.any():
             user = first.users[np.flatnonzero(other)[0]]
             raise UserError(
                 f"{file}: user_id '{user}' is tested on item_id '{run.items[user]}', in "
-                f"{first.folder / 'per_user.csv'} on '{first.items[user]}'; the runs use other "
+                f"{first.folder / PER_USER} on '{first.items[user]}'; the runs use other "
                 "splits and cannot be compared. Run them again on one split."
             )
 

@@ -51,7 +51,7 @@ from recbole_dmf.experiments.search_space import (
 from recbole_dmf.files import make_folder, write_text
 from recbole_dmf.lock import is_held, locked
 from recbole_dmf.run import run_in
-from recbole_dmf.run_folder import CHECKPOINT, remove_resume_files
+from recbole_dmf.run_folder import CHECKPOINT, read_settings, remove_resume_files
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -322,11 +322,11 @@ def _continue_killed(search: _Search, folder: Path, settings: Mapping[str, Any])
     for dead in search.dead():
         old = search.trial_folder(dead)
         try:
-            there = yaml.safe_load((old / "config.yaml").read_text(encoding="utf-8"))
+            there = read_settings(old)
             if there and not changes(there, settings):
                 old.rename(folder)
                 return
-        except (OSError, yaml.YAMLError):  # nothing there, or another process was faster
+        except OSError:  # another process was faster
             continue
 
 

@@ -45,10 +45,6 @@ class LeaveOneOutDataset(RecBoleDataset):
     dropped_duplicates = 0
 
     @property
-    def uses_our_split(self) -> bool:
-        return is_our_split(self.config["eval_args"])
-
-    @property
     def has_order(self) -> bool:
         """Whether the model reads the order of time, so that the interactions need it."""
         model = get_model(self.config["model"])
@@ -198,7 +194,7 @@ class LeaveOneOutDataset(RecBoleDataset):
 
     def build(self):
         parts = self.benchmark_filename_list
-        if not self.uses_our_split:
+        if not is_our_split(self.config["eval_args"]):
             if self.has_order:
                 what = "recent_items" if self.config["recent_items"] else self.config["model"]
                 raise UserError(

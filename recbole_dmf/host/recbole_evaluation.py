@@ -37,7 +37,6 @@ class RecBolePrepared:
 
     def measure(self, trainer: Any, phase: str) -> dict[str, dict[str, float]]:
         """{reading: {metric: value}} of a phase, by RecBole's evaluation of the model as it is."""
-        trainer.eval_collector.data_collect(self.loaders["train"])  # a resumed run has not yet
         found = trainer.evaluate(self.loaders[phase], load_best_model=False, show_progress=False)
         return {self.readings[phase]: {name: float(value) for name, value in found.items()}}
 

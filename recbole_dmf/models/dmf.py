@@ -191,7 +191,7 @@ class DMF(RecentItems):
         )
         self.user_tower = Tower(self.n_items, user_layers, *rest)  # W_U, Alg. 1, line 2
         self.item_tower = Tower(self.n_users, item_layers, *rest)  # W_V, Alg. 1, line 2
-        self.read_history(config, dataset.inter_feat, user_layers[0])  # ours
+        self.build_recent_layer(config, dataset, user_layers[0])  # ours
 
     def encode_users(self, user: Tensor | None = None, n_earlier: Tensor | None = None) -> Tensor:
         """p_i of users (all if None), [n, factors].

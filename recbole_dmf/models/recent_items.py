@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from recbole_dmf.data.history import N_EARLIER, History
 from recbole_dmf.data.interactions import Rows, sparse_product
 from recbole_dmf.errors import UserError
+from recbole_dmf.models.sequential import history_of, read_history
 from recbole_dmf.models.towers import TwoTowerModel, initialise
 
 
@@ -23,8 +24,8 @@ class RecentItems(TwoTowerModel):
     recent_items: int = 0
     recent_weight: nn.Parameter
 
-    def read_history(self, config: Any, feat: Any, width: int) -> None:
-        """Take the order of the training interactions `feat` where `recent_items` asks for it.
+    def build_recent_layer(self, config: Any, dataset: Any, width: int) -> None:
+        """Take the order of the training interactions where `recent_items` asks for it.
 
         Raises:
             UserError: `recent_items` or `recent_decay` cannot be worked with.
@@ -40,12 +41,7 @@ class RecentItems(TwoTowerModel):
             raise UserError(f"recent_decay is {self.recent_decay}; it must lie in (0, 1].")
         self.recent_weight = nn.Parameter(torch.empty(self.n_items, width))
         initialise(self.recent_weight, config["init"])
-        user, item = feat[self.USER_ID], feat[self.ITEM_ID]
-        n_earlier = feat[N_EARLIER] if N_EARLIER in feat.columns else user.new_empty(0)
-        history = History.of(user, item, n_earlier, self.n_users, self.n_items)
-        self.history_start = history.start.to(self.device)
-        self.history_item = history.item.to(self.device)
-        self.other_parameter_name = ["history_start", "history_item"]  # kept in checkpoints
+        read_history(self, dataset)
 
     def check_order(self, n_earlier: Tensor | None) -> None:
         """Raise if training lacks the order of time: all of a user's items hold the target.
@@ -77,7 +73,7 @@ class RecentItems(TwoTowerModel):
             history: of other users than those of the training; None: of these.
         """
         if history is None:
-            history = History(self.history_start, self.history_item, self.n_items)
+            history = history_of(self)
         rows = history.latest(user, n_earlier, self.recent_items, self.recent_decay)
         rows.value = rows.value.to(self.recent_weight.dtype)
         return rows

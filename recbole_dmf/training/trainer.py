@@ -9,7 +9,7 @@ import torch
 from recbole.trainer import Trainer
 
 from recbole_dmf.errors import DEAD, NOT_FINITE, CannotGoOn, UserError
-from recbole_dmf.evaluation.evaluate import Counts, Phase
+from recbole_dmf.evaluation.evaluate import Counts, Phase, chosen_reading
 from recbole_dmf.models.scores import all_scores
 from recbole_dmf.run_folder import BEFORE, CHECKPOINT, RESUME
 from recbole_dmf.training import parallel
@@ -139,6 +139,8 @@ class RunTrainer(BaseTrainer):
         Raises:
             UserError: the loss or the scores are not finite, or all scores are equal.
         """
+        # RecBole's evaluation needs it, and not every path below comes by its `Trainer.fit`.
+        self.eval_collector.data_collect(train_data)
         if not self._state.get("ended"):
             if parallel.rank() == 0:
                 hidden = self.start_epoch + 1 if self._state else None  # epochs made once more
@@ -228,9 +230,8 @@ class RunTrainer(BaseTrainer):
         result = self.prepared.measure(self, "valid")
         seconds = time.perf_counter() - start
         self.seconds["score"] += seconds
-        chosen = self.config["valid_reading"]
-        chosen = chosen if chosen in result else next(iter(result))  # RecBole's has one alone
-        score = result[chosen][self.config["valid_metric"].lower()]
+        chosen = chosen_reading(result, self.config["valid_reading"])
+        score = chosen[self.config["valid_metric"].lower()]
         row = {
             "epoch": self._epoch + 1,
             "train_loss": self._train_loss,
@@ -243,7 +244,7 @@ class RunTrainer(BaseTrainer):
                 self.tensorboard.add_scalar(f"valid_{reading}/{name}", value, self._epoch + 1)
         self._record(row)
         best = score >= self.best_valid_score
-        shown = "  ".join(f"{k} {v:.4f}" for k, v in result[chosen].items())
+        shown = "  ".join(f"{k} {v:.4f}" for k, v in chosen.items())
         self.logger.info(
             f"epoch {row['epoch']:>4}  loss {self._train_loss:.5f}  valid {shown}  "
             f"({self._train_seconds:.1f} s + {seconds:.1f} s){'  best' if best else ''}"

@@ -1,0 +1,60 @@
+"""What `compare` and `reproduce` do alike once they know their columns."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from recbole_dmf.commands.arguments import CommandLine
+from recbole_dmf.commands.model_arguments import whole_numbers
+from recbole_dmf.commands.report import print_report
+from recbole_dmf.errors import FAILED
+from recbole_dmf.experiments.compare import compare
+from recbole_dmf.experiments.option_sources import Layer, combine
+from recbole_dmf.experiments.plan import Column
+from recbole_dmf.experiments.planned_runs import check_labels, plan_runs
+from recbole_dmf.experiments.progress import dry_run
+
+
+def column_of(label: str, model: str, layers: Sequence[Layer]) -> Column:
+    """A column with the options of all layers; says where they come from.
+
+    Args:
+        label, model: the column's.
+        layers: later ones win.
+    """
+    options, sources = combine(label, layers)
+    if sources:
+        print(sources)
+    return Column(label, model, options)
+
+
+def run_or_list(
+    given: CommandLine,
+    folder: str,
+    title: str,
+    dataset: str,
+    columns: Sequence[Column],
+    unused: Mapping[str, Any],
+    expected: Mapping[str, Any],
+) -> int:
+    """Run and report a comparison, or with --dry-run say what would run; returns the exit code.
+
+    Args:
+        given: the command line.
+        folder: of the results, where --results names none.
+        title, dataset, columns, expected: as `compare` takes them.
+        unused: what --set says of other labels.
+
+    Raises:
+        UserError: as `compare`.
+    """
+    check_labels(columns, unused)
+    path = Path(given.named.get("results", folder))
+    seeds = whole_numbers(given.named.get("seeds", "1,2,3"), "seeds")
+    fresh = "fresh" in given.flags
+    if "dry_run" in given.flags:
+        print(dry_run(plan_runs(path, dataset, columns, seeds), fresh))
+        return 0
+    report, failed = compare(path, title, dataset, columns, seeds, expected, fresh)
+    print_report(report)
+    return FAILED if failed else 0
