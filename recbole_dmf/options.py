@@ -81,9 +81,10 @@ def _bad_path(text: str) -> str | None:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """'; did you mean X?' for the known name closest to `name`, or ''."""
-    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {found[0]}?" if found else ""
+    """'; did you mean X?' for the known name closest to `name`, small letters or large, or ''."""
+    by_small = {one.lower(): one for one in known}
+    found = difflib.get_close_matches(name.lower(), by_small, n=1, cutoff=0.6)
+    return f"; did you mean {by_small[found[0]]}?" if found else ""
 
 
 def _type_name(value: Any) -> str:

@@ -1,7 +1,5 @@
 """Models, trainers, data sets and loaders, found where RecBole finds them."""
 
-import difflib
-
 import recbole.data.dataset
 import recbole.model.general_recommender
 import recbole.model.sequential_recommender
@@ -20,7 +18,7 @@ from recbole_dmf.host.sequential import (
     in_our_split,
     is_sequential,
 )
-from recbole_dmf.options import Config, clip
+from recbole_dmf.options import Config, clip, nearest
 
 
 def model_names() -> list[str]:
@@ -46,10 +44,7 @@ def find_model(name: str) -> type:
         if not hasattr(found, "type"):  # a name such as __doc__ finds something else there
             raise AttributeError(name)
     except (ImportError, AttributeError, ValueError) as error:
-        near = difflib.get_close_matches(clip(name), model_names(), n=1, cutoff=0.5)
-        lower = {known.lower(): known for known in model_names()}
-        near = [lower[name.lower()]] if name.lower() in lower else near
-        hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(model_names())}."
+        hint = nearest(clip(name), model_names()) or f"; known: {', '.join(model_names())}."
         raise UserError(f"there is no model '{clip(name)}'{hint}") from error
     if found.type not in RUNNABLE:
         raise UserError(

@@ -18,7 +18,7 @@ from recbole_dmf.host.properties import (
     strict_options,
 )
 from recbole_dmf.literals import load_yaml
-from recbole_dmf.options import check_options
+from recbole_dmf.options import Config, check_options
 
 RUNNABLE = (ModelType.GENERAL, ModelType.TRADITIONAL, ModelType.SEQUENTIAL)
 _recbole_layers = RecBoleConfig._load_internal_config_dict
@@ -125,7 +125,7 @@ def _read_beside(folder: Path, model: str, name: str) -> dict[str, Any]:
     return content
 
 
-def is_described(config) -> bool:
+def is_described(config: Config) -> bool:
     """Whether anybody has said what the data set's columns are."""
     name = config["dataset"]
     return (

@@ -10,6 +10,7 @@ users x items is ever made.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from recbole_dmf.data.interactions import max_rating, train_matrix
 from recbole_dmf.errors import UserError
 from recbole_dmf.models.fitted import FittedRecommender
-from recbole_dmf.options import number
+from recbole_dmf.options import Config, number
 
 TARGETS = ("binary", "rating")
 _ENTRIES_PER_BLOCK = 8192  # gathered vectors of a block stay in the processor's cache
@@ -198,7 +199,7 @@ def _sweep(
     return np.ascontiguousarray(Xt.T)
 
 
-def _training_matrix(config, dataset, target: str) -> sp.csr_matrix:
+def _training_matrix(config: Config, dataset, target: str) -> sp.csr_matrix:
     """Targets of the training interactions, float32 CSR [n_users, n_items] in RecBole's ids."""
     rating_field = config["RATING_FIELD"]
     if target == "rating" and rating_field not in dataset.inter_feat:
@@ -223,7 +224,7 @@ class EALS(FittedRecommender):
     zero vectors: they stay out of every sum, and cold items are exactly level at score 0.
     """
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Any):
         super().__init__(config, dataset)
         factors = number(config, "embedding_size", 1)
         if factors != int(factors):

@@ -1,12 +1,14 @@
 """LFM, Table 3 of Xue et al., IJCAI 2017: a one-layer DMF whose inputs are trained vectors."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recbole_dmf.models.dmf import pair_loss
 from recbole_dmf.models.towers import INITS, TwoTowerModel, initialise
-from recbole_dmf.options import choice
+from recbole_dmf.options import Config, choice
 
 
 class LFM(TwoTowerModel):
@@ -26,7 +28,7 @@ class LFM(TwoTowerModel):
         UserError: an option has a value that LFM cannot work with.
     """
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Any):
         super().__init__(config, dataset)
         width, factors = config["embedding_size"], config["factors"]
         self.user_input = nn.Parameter(torch.empty(self.n_users, width))

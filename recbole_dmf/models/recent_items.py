@@ -10,6 +10,7 @@ from recbole_dmf.data.interactions import Rows, sparse_product
 from recbole_dmf.errors import UserError
 from recbole_dmf.models.sequential import history_of, read_history
 from recbole_dmf.models.towers import TwoTowerModel, initialise
+from recbole_dmf.options import Config
 
 
 class RecentItems(TwoTowerModel):
@@ -24,7 +25,7 @@ class RecentItems(TwoTowerModel):
     recent_items: int = 0
     recent_weight: nn.Parameter
 
-    def build_recent_layer(self, config: Any, dataset: Any, width: int) -> None:
+    def build_recent_layer(self, config: Config, dataset: Any, width: int) -> None:
         """Take the order of the training interactions where `recent_items` asks for it.
 
         Raises:

@@ -12,14 +12,14 @@ from recbole_dmf.data.interactions import max_rating
 from recbole_dmf.errors import UserError
 from recbole_dmf.models.gradients import unit_vectors
 from recbole_dmf.models.losses import LOSSES
-from recbole_dmf.options import choice
+from recbole_dmf.options import Config, choice
 
 SIMILARITIES = ("cosine", "scaled_cosine", "dot")
 INITS = ("normal", "xavier")
 SCALE_START, OFFSET_START = 10.0, -5.0
 
 
-def initialise(parameter: nn.Parameter, init: str) -> None:
+def initialise(parameter: Tensor, init: str) -> None:
     """Draw a parameter's start, as `init` of the options says."""
     if init == "normal":
         nn.init.normal_(parameter, 0.0, 0.01)  # Sec. 4.1
@@ -45,7 +45,7 @@ class TwoTowerModel(GeneralRecommender):
 
     input_type = InputType.POINTWISE
 
-    def __init__(self, config: Any, dataset: Any):
+    def __init__(self, config: Config, dataset: Any):
         super().__init__(config, dataset)
         self.LABEL = config["LABEL_FIELD"]
         self.RATING = config["RATING_FIELD"]

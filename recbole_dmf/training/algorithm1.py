@@ -11,6 +11,7 @@ from recbole_dmf.data.history import N_EARLIER
 from recbole_dmf.data.interactions import train_matrix
 from recbole_dmf.data.negatives import NegativeSampler
 from recbole_dmf.errors import UserError
+from recbole_dmf.options import Config
 from recbole_dmf.training import parallel
 from recbole_dmf.training.adam import EagerAdam
 from recbole_dmf.training.base import BaseTrainer
@@ -30,7 +31,7 @@ class DMFTrainer(BaseTrainer):
 
     data_parallel = True
 
-    def __init__(self, config, model):
+    def __init__(self, config: Config, model):
         super().__init__(config, model)
         self._prepared = False
 

@@ -11,6 +11,7 @@ from recbole.trainer import Trainer
 from recbole_dmf.errors import DEAD, NOT_FINITE, CannotGoOn, UserError
 from recbole_dmf.evaluation.evaluate import Counts, Phase, chosen_reading
 from recbole_dmf.models.scores import all_scores
+from recbole_dmf.options import Config
 from recbole_dmf.run_folder import BEFORE, CHECKPOINT, RESUME
 from recbole_dmf.training import parallel
 from recbole_dmf.training.base import BaseTrainer
@@ -309,6 +310,6 @@ def trainer_class(base: type[Trainer]) -> type[RunTrainer]:
     return type(f"Run{base.__name__}", (RunTrainer, base), {})
 
 
-def shows_progress(config) -> bool:
+def shows_progress(config: Config) -> bool:
     """Whether progress bars make sense: asked for, and standard error is a terminal."""
     return bool(config["show_progress"]) and sys.stderr.isatty()

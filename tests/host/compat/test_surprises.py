@@ -10,7 +10,7 @@ from recbole.data.dataset import Dataset
 
 from recbole_dmf.errors import UserError
 from recbole_dmf.host import lookup, plugin
-from recbole_dmf.host.compat import manners
+from recbole_dmf.host.compat import surprises
 
 
 def test_options_are_literals(apply, config):
@@ -20,7 +20,7 @@ def test_options_are_literals(apply, config):
         assert sys.recbole_was_here == 1
     finally:
         del sys.recbole_was_here
-    apply(manners.options_are_literals)
+    apply(surprises.options_are_literals)
     assert config(wandb_project=evil)["wandb_project"] == evil
     assert not hasattr(sys, "recbole_was_here")
     assert config(topk="[3, 5]")["topk"] == [3, 5]
@@ -29,13 +29,13 @@ def test_options_are_literals(apply, config):
 def test_foreign_command_line_is_ignored(apply, monkeypatch, config):
     monkeypatch.setattr(sys, "argv", ["other_program", "--seed=77"])
     assert config()["seed"] == 77  # RecBole takes it for its own
-    apply(manners.foreign_command_line_is_ignored)
+    apply(surprises.foreign_command_line_is_ignored)
     assert config()["seed"] == 2020
 
 
 def test_data_path_is_honoured(apply, config):
     assert "dataset_example" in config(data_path="/elsewhere")["data_path"]  # RecBole drops it
-    apply(manners.data_path_is_honoured)
+    apply(surprises.data_path_is_honoured)
     assert config(data_path="/elsewhere")["data_path"] == "/elsewhere/ml-100k"
     assert "dataset_example" in config()["data_path"]
 
@@ -44,7 +44,7 @@ def test_missing_data_set_is_explained(apply, tmp_path, config):
     missing = config(dataset="my-shop", data_path=str(tmp_path))
     with pytest.raises(ValueError, match=r"nor .my-shop. a known dataset name"):
         Dataset(missing)
-    apply(manners.missing_data_set_is_explained)
+    apply(surprises.missing_data_set_is_explained)
     with pytest.raises(UserError, match=r"my-shop\.inter"):
         Dataset(missing)
 
@@ -56,7 +56,7 @@ def test_no_stray_tensorboard(apply, tmp_path, monkeypatch):
     trainer_module.get_tensorboard(logging.getLogger()).close()
     assert (tmp_path / "log_tensorboard").is_dir()  # RecBole's writer
     (tmp_path / "log_tensorboard").rename(tmp_path / "old")
-    apply(manners.no_stray_tensorboard)
+    apply(surprises.no_stray_tensorboard)
     trainer_module.get_tensorboard(logging.getLogger()).add_scalar("a", 1, 0)
     assert not (tmp_path / "log_tensorboard").exists()
 
