@@ -63,6 +63,7 @@ def make_result(
         },
         "data_sha256": prepared.sha256,
         "split_seed": config["split_seed"],
+        "reads_order": bool(getattr(model, "reads_order", False) or config["recent_items"]),
         "parameters": n_stored(model),
         "seconds": {
             "train": trainer.seconds["train"] + trainer.built_seconds,

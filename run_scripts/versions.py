@@ -32,7 +32,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 SUPPORTED = [f"3.{minor}" for minor in range(10, 15)]
 EXTRAS = ["report", "tune", "faiss", "onnx", "safetensors", "parquet"]
-TOOLS = ["pytest", "hypothesis", "coverage"]  # as `--extra=test` without the linters
+# As `--extra=test` without the linters.
+TOOLS = ["pytest", "hypothesis", "coverage", "nbclient", "ipykernel"]
 MODELS = (
     *("BPR", "LightGCN", "EASE", "NeuMF", "ItemKNN"),
     *("Pop", "MultiVAE", "NGCF", "SLIMElastic", "RecVAE"),

@@ -152,9 +152,9 @@ def test_sampling_once_keeps_the_negatives(ready):
         trainer = lookup.find_trainer(config)(config, model)
         loader = lookup.train_loader(config, prepared.train, prepared.sampler)
         trainer._train_epoch(loader, 0)
-        first = trainer._negatives.clone()
+        first = trainer.negatives.clone()
         trainer._train_epoch(loader, 1)
-        assert torch.equal(first, trainer._negatives) == same
+        assert torch.equal(first, trainer.negatives) == same
 
 
 def test_other_splits_run_with_recboles_own_evaluation(run):

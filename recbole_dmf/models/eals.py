@@ -233,9 +233,9 @@ class EALS(FittedRecommender):
         self.reg_weight = number(config, "reg_weight", 0)
         w0, alpha = number(config, "w0", 0), number(config, "alpha", 0)
 
-        self._by_user = _training_matrix(config, dataset, config["target"])
-        self._by_item = self._by_user.T.tocsr()
-        user_counts, item_counts = (np.diff(m.indptr) for m in (self._by_user, self._by_item))
+        self.by_user = _training_matrix(config, dataset, config["target"])
+        self.by_item = self.by_user.T.tocsr()
+        user_counts, item_counts = (np.diff(m.indptr) for m in (self.by_user, self.by_item))
         self._item_weights = item_weights(item_counts, w0, alpha)
         for name, counts in (("user_embedding", user_counts), ("item_embedding", item_counts)):
             vectors = torch.randn(len(counts), int(factors)) * init_std
@@ -246,11 +246,11 @@ class EALS(FittedRecommender):
         """One iteration: all users, then all items. Returns the objective after it."""
         U, V = self.user_embedding.cpu().numpy(), self.item_embedding.cpu().numpy()
         s, reg = self._item_weights, self.reg_weight
-        U = update_users(self._by_user, U, V, s, reg)
-        V = update_items(self._by_item, U, V, s, reg)
+        U = update_users(self.by_user, U, V, s, reg)
+        V = update_items(self.by_item, U, V, s, reg)
         self.user_embedding.copy_(torch.from_numpy(U))
         self.item_embedding.copy_(torch.from_numpy(V))
-        return objective(self._by_user, U, V, s, reg)
+        return objective(self.by_user, U, V, s, reg)
 
     def predict(self, interaction):
         """Scores of (user, item) pairs, [batch]."""

@@ -72,14 +72,14 @@ class DMFTrainer(BaseTrainer):
 
     def draw_negatives(self) -> None:
         """New negatives for every positive, [n_negatives, n_positives]."""
-        self._negatives = self._sampler.sample(self._user, self._num)  # Alg. 1, line 6
+        self.negatives = self._sampler.sample(self._user, self._num)  # Alg. 1, line 6
 
     def own_state(self) -> dict[str, Any]:
         """What RecBole's trainers do not have and the next epochs depend on."""
         return {
             "order": self._generator.get_state(),
             "sampler": self._sampler.generator.get_state(),
-            "negatives": self._negatives if self.config["sampling"] == "once" else None,
+            "negatives": self.negatives if self.config["sampling"] == "once" else None,
         }
 
     def load_own_state(self, state: dict[str, Any], train_data) -> None:
@@ -88,7 +88,7 @@ class DMFTrainer(BaseTrainer):
         self._generator.set_state(state["order"])
         self._sampler.generator.set_state(state["sampler"])
         if state["negatives"] is not None:
-            self._negatives = state["negatives"].to(self._negatives.device)
+            self.negatives = state["negatives"].to(self.negatives.device)
 
     def batches(self) -> tuple[torch.Tensor, ...]:
         """Row numbers of the positives of each batch of an epoch, in random order."""
@@ -107,7 +107,7 @@ class DMFTrainer(BaseTrainer):
         self.optimizer.zero_grad()
         total = torch.zeros((), device=positives.device)
         if len(share):
-            item = torch.cat([self._item[share][None], self._negatives[:, share]])
+            item = torch.cat([self._item[share][None], self.negatives[:, share]])
             label = torch.zeros(item.shape, device=item.device)
             label[0] = 1.0
             loss = self.model.loss(

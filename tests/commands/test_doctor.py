@@ -76,7 +76,7 @@ def test_a_gpu_that_torch_does_not_see(monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(doctor.shutil, "which", lambda name: name)
-    assert "there seems to be a GPU" in doctor._device()
+    assert "there seems to be a GPU" in doctor.usable_devices()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Some GPU")
-    assert doctor._device().startswith("cuda, Some GPU; cpu")
+    assert doctor.usable_devices().startswith("cuda, Some GPU; cpu")

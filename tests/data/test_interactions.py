@@ -101,5 +101,5 @@ def test_the_scale_is_the_data_sets_then_the_options_then_the_datas(dataset):
     assert max_rating(dataset) == 10
     dataset.config["RATING_FIELD"] = "stars"
     assert max_rating(dataset) == 1
-    del dataset._train_matrix
+    dataset.inter_feat = Interaction(dict(dataset.inter_feat.interaction))
     assert train_matrix(dataset).max() == 1

@@ -44,6 +44,7 @@ LEARNS = {
 }
 
 
+READS_ORDER = ("RecentPop", "SequentialKNN", "SASRec", "GRU4Rec")
 # No epochs, whatever `--epochs` says.
 ONCE = ("ItemPop", "ItemKNN", "EASE", "Pop", "RecentPop", "SequentialKNN")
 EPOCHS = {"NeuMFp": 2 + 2 + 1 + 2}
@@ -119,6 +120,7 @@ def users(run):
 def test_fits(run):
     result = json.loads((run.folder / "result.json").read_text())
     assert result == run.result
+    assert result["reads_order"] == (result["model"] in READS_ORDER)
     if run.config["model"] in ONCE:
         assert (result["best_epoch"], result["epochs_run"]) == (None, 1)
     else:

@@ -307,8 +307,8 @@ def test_repeated_pairs_count_once_with_the_latest_rating(build):
     rating, _ = build(target="rating", max_rating=5)
     user, item = dataset.token2id("user_id", "u2"), dataset.token2id("item_id", "i1")
     for model, expected in ((binary, 1.0), (rating, 0.4)):
-        assert model._by_user.nnz == 4
-        assert model._by_user[user, item] == pytest.approx(expected)
+        assert model.by_user.nnz == 4
+        assert model.by_user[user, item] == pytest.approx(expected)
 
 
 def test_state_dict_carries_the_model(build):
