@@ -61,6 +61,7 @@ def make_result(
             for name, sha256 in (prepared.candidates_sha256 or {}).items()
             if name in metrics
         },
+        "eval_args": config["eval_args"],
         "data_sha256": prepared.sha256,
         "split_seed": config["split_seed"],
         "parameters": n_stored(model),
@@ -105,6 +106,8 @@ def result_table(result: dict[str, Any]) -> str:
     epochs = "" if best is None else f", best epoch {best} of {result['epochs_run']}"
     notes = NOTES if result["candidates_sha256"] else {}
     used = [f"{name}: {note}" for name, note in notes.items() if name in metrics["valid"]]
+    if not notes and "eval_args" in result:
+        used = [f"RecBole's own split and evaluation: {result['eval_args']}"]
     return (
         f"\n{result['label']} on {result['dataset']}{epochs}\n{table}\n" + ";\n".join(used)
     ).rstrip()

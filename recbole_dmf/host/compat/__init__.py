@@ -12,6 +12,7 @@ WORKAROUNDS = (
     manners.data_path_is_honoured,
     manners.missing_data_set_is_explained,
     manners.no_stray_tensorboard,
+    manners.scores_keep_their_precision,
     pickles.own_checkpoints_load,
     pickles.pretrained_files_run_no_code,
     pickles.embeddings_run_no_code,
