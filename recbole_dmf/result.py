@@ -9,6 +9,7 @@ from tabulate import tabulate
 
 from recbole_dmf.evaluation.evaluate import chosen_reading
 from recbole_dmf.host.properties import model_settings
+from recbole_dmf.installation import PACKAGE, other_copies
 from recbole_dmf.manifest import commit, device_name, file_hashes, peak_memory_mb, versions
 from recbole_dmf.models.fitted import n_stored
 from recbole_dmf.options import Config
@@ -76,6 +77,8 @@ def make_result(
         "device_name": device_name(str(config["device"])),
         "versions": versions(),
         "commit": commit(),
+        "package": str(PACKAGE),
+        "other_copies": [str(folder) for folder in other_copies()],
         "files_sha256": file_hashes(config["data_path"], config["dataset"]),
         "settings": model_settings(config),
         **({"stages": model.stages} if hasattr(model, "stages") else {}),
