@@ -18,7 +18,7 @@ from recbole_dmf.host.properties import (
     strict_options,
 )
 from recbole_dmf.literals import load_yaml
-from recbole_dmf.options import Config, check_name, check_options, clip
+from recbole_dmf.options import Config, check_name, check_options, clip, merged
 
 # Where things are and what is shown: not what a run's figures depend on.
 _NO_MATTER = {"data_path", "checkpoint_dir", "show_progress", "state"}
@@ -35,7 +35,7 @@ def build_config(
     Args:
         model, dataset: names; None: they stand in the options.
         config_file_list: YAML files of options, later ones win.
-        config_dict: options, which win over the files.
+        config_dict: options, which win over the files; see `options.merged`.
 
     Raises:
         UserError: an unknown option, a wrong type or value, an unknown model.
@@ -43,13 +43,11 @@ def build_config(
     register()
     layers = {str(file): load_yaml(Path(file)) for file in config_file_list or []}
     layers["the options"] = config_dict or {}
-    options: dict[str, Any] = {}
-    for content in layers.values():
-        options.update(content)
+    options = merged(*layers.values())
     if options.get("preset") is not None:
-        options = {**read_preset(options["preset"], model), **options}
+        options = merged(read_preset(options["preset"], model), options)
     if options.get("protocol") is not None:
-        options = {**read_protocol(options["protocol"]), **options}
+        options = merged(read_protocol(options["protocol"]), options)
     model = _named("model", model or options.get("model"), "DMF")
     dataset = _named("dataset", dataset or options.get("dataset"), "ml-100k")
     check_name(dataset, "a data set's name (give its folder with --data_path)")
@@ -59,6 +57,7 @@ def build_config(
         check_options(content, defaults, strict_options(model), source)
     config = make_config(model, dataset, options)
     if uses_our_split(config):
+        _check_split(config)
         _check_metrics(config)
     return config
 
@@ -72,6 +71,17 @@ def _named(what: str, name: Any, example: str) -> str:
 def uses_our_split(config: Config) -> bool:
     """Whether the interactions are split and ranked as here, not as in RecBole."""
     return is_our_split(config["eval_args"])
+
+
+def _check_split(config: Config) -> None:
+    args = config["eval_args"]
+    for key, only in (("order", "TO"), ("group_by", "user")):
+        if args[key] != only:
+            raise UserError(
+                f"eval_args.{key} is {clip(repr(args[key]))}, but the split {args['split']['LS']} "
+                f"leaves out each user's latest interactions; leave {key} at {only}, or name "
+                "RecBole's own split as well, for example eval_args.split: {LS: valid_and_test}."
+            )
 
 
 def _check_metrics(config: Config) -> None:

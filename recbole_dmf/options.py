@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from recbole_dmf.errors import UserError
@@ -43,6 +43,11 @@ CHOICES = {
 # RecBole pickles these and unpickles whatever it finds there; data/utils.py:61 and 122.
 PICKLED = ("save_dataset", "dataset_save_path", "save_dataloaders", "dataloaders_save_path")
 PATHS = ("data_path", "checkpoint_dir")
+# Mappings of which people name some keys and mean the others as they are.
+KEYS = {
+    "eval_args": ("split", "group_by", "order", "mode"),
+    "train_neg_sample_args": ("distribution", "sample_num", "alpha", "dynamic", "candidate_num"),
+}
 _EITHER = {
     "topk": (int, list),
     "metrics": (str, list),
@@ -78,6 +83,30 @@ def _bad_path(text: str) -> str | None:
         return "has a NUL character in it"
     long = any(len(part.encode(errors="replace")) > 255 for part in text.split("/"))
     return "is longer than a path can be" if long or len(text) > 4000 else None
+
+
+def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Layers of options as one; later layers win.
+
+    Of a mapping in `KEYS` a layer may name some keys: the others keep the value of the layers
+    below. `mode` in eval_args is merged in the same way, valid and test each; `split` is replaced.
+    """
+    result: dict[str, Any] = {}
+    for layer in layers:
+        for name, value in layer.items():
+            below = result.get(name)
+            if name in KEYS and isinstance(value, dict) and isinstance(below, dict):
+                both = {**below, **value}
+                if isinstance(value.get("mode"), dict) and "mode" in below:
+                    both["mode"] = {**_modes(below["mode"]), **value["mode"]}
+                value = both
+            result[name] = value
+    return result
+
+
+def _modes(mode: Any) -> dict[str, Any]:
+    """`mode` of eval_args by phase; as text it is of both."""
+    return mode if isinstance(mode, dict) else {"valid": mode, "test": mode}
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -126,6 +155,14 @@ def _wrong_type(name: str, value: Any, default: Any, strict: bool) -> str | None
     return f"expects {expected}, not {_short(value)}"
 
 
+def _unknown_key(value: dict[str, Any], known: Iterable[str]) -> str | None:
+    for key in value:
+        if key not in known:
+            shown = clip(repr(key))
+            return f"has the key {shown}{nearest(str(key), known)}; known: {', '.join(known)}"
+    return None
+
+
 def check_options(
     options: dict[str, Any], defaults: dict[str, Any], own: Iterable[str], source: str
 ) -> None:
@@ -157,6 +194,8 @@ def check_options(
             problem = f"must be one of {', '.join(CHOICES[name])}, not {_short(value)}"
         if problem is None and not_finite(value):
             problem = f"must be finite, not {_short(value)}"
+        if problem is None and name in KEYS and isinstance(value, dict):
+            problem = _unknown_key(value, KEYS[name])
         if name in PATHS and isinstance(value, str):
             problem = problem or _bad_path(value)
         if name in PICKLED and value:

@@ -29,6 +29,7 @@ from recbole_dmf.files import make_folder, remove_temporary_files
 from recbole_dmf.host.config import set_seeds
 from recbole_dmf.host.lookup import find_model, find_trainer, load_dataset
 from recbole_dmf.host.recbole_evaluation import prepare_with_recbole
+from recbole_dmf.installation import PACKAGE, other_copies
 from recbole_dmf.lock import is_held, locked
 from recbole_dmf.manifest import versions
 from recbole_dmf.options import Config
@@ -185,6 +186,7 @@ def _run(config: Config, folder: Path, label: str, phases: tuple[str, ...]) -> d
     dataset = load_dataset(config)
     prepared = (prepare if uses_our_split(config) else prepare_with_recbole)(config, dataset)
     _report(config, prepared)
+    _report_copies()
     trainer = build_trainer(config, prepared.train)
     users, items = (
         dataset.field2id_token[f].tolist() for f in (dataset.uid_field, dataset.iid_field)
@@ -251,6 +253,14 @@ def _report(config: Config, prepared: Any) -> None:
         hashes = (f"{name} {h[:16]}..." for name, h in prepared.candidates_sha256.items())
         text += f"; {n['test']} users evaluated\ncandidates sha256: {', '.join(hashes)}"
     logging.getLogger().info(text)
+
+
+def _report_copies() -> None:
+    for folder in other_copies():
+        logging.getLogger().warning(
+            f"there is another copy of this package, {folder}. This run is made by the code and "
+            f"the property files of {PACKAGE} alone; `recbole-dmf doctor` says more."
+        )
 
 
 def checkpoint_facts(

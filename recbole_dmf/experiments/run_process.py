@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from recbole_dmf.errors import TERMINATED, UserError
+from recbole_dmf.installation import PACKAGE, check_same_package
 from recbole_dmf.lock import locked
 from recbole_dmf.run_folder import RUN_LOG
 
@@ -62,7 +63,7 @@ def _wait_for(function: Callable[..., None], folder: Path, *args: Any) -> str | 
     """Call `function(folder, *args)` in a new process; what went wrong, or None."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["recbole_dmf.run"])
-    process = context.Process(target=_guarded, args=(function, folder, *args))
+    process = context.Process(target=_guarded, args=(str(PACKAGE), function, folder, *args))
     process.start()
     try:
         process.join()
@@ -84,11 +85,12 @@ def _wait_for(function: Callable[..., None], folder: Path, *args: Any) -> str | 
     return f"the process ended with exit code {code}"
 
 
-def _guarded(function: Callable[..., None], folder: Path, *args: Any) -> None:
+def _guarded(package: str, function: Callable[..., None], folder: Path, *args: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # tidies up
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
+        check_same_package(package)
         function(folder, *args)
     except Exception as error:
         kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "

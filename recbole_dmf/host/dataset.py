@@ -196,16 +196,19 @@ class LeaveOneOutDataset(RecBoleDataset):
         parts = self.benchmark_filename_list
         if not is_our_split(self.config["eval_args"]):
             if self.has_order:
-                what = "recent_items" if self.config["recent_items"] else self.config["model"]
+                optional = self.config.internal_config_dict.get("recent_items") == 0
                 raise UserError(
-                    f"{what} needs the order of time that our split gives; leave eval_args.split "
-                    f"at LS: {SPLIT}."
+                    f"{self.config['model']}{' with recent_items' if optional else ''} needs the "
+                    f"order of time that our split gives; leave eval_args.split at LS: {SPLIT}."
                 )
             if parts and len(parts) != 3:
                 raise UserError(
                     "RecBole's own evaluation needs three parts in benchmark_filename; add one, or "
                     f"leave eval_args.split at LS: {SPLIT}."
                 )
+            if self.config["eval_args"]["order"] == "TO" and not parts:
+                # RecBole sorts by 32-bit times (interaction.py:347), stably: a minute is as one.
+                self.inter_feat = self.inter_feat.sort_values(self.time_field, kind="stable")
             return super().build()
         if len(self.inter_feat) == 0:
             raise UserError("no interactions are left after filtering; loosen the filters.")

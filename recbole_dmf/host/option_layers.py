@@ -18,7 +18,7 @@ from recbole_dmf.host.properties import (
     strict_options,
 )
 from recbole_dmf.literals import load_yaml
-from recbole_dmf.options import Config, check_options
+from recbole_dmf.options import KEYS, Config, check_options, merged
 
 RUNNABLE = (ModelType.GENERAL, ModelType.TRADITIONAL, ModelType.SEQUENTIAL)
 _recbole_layers = RecBoleConfig._load_internal_config_dict
@@ -41,11 +41,10 @@ def load_internal_config_dict(self, model, model_class, dataset):
     settings.update({k: v for k, v in protocol.items() if k not in of_model})
     settings.update(shipped_properties("model", model))
     for layer in _data_set_layers(settings, given, model, dataset):
-        for key, value in layer.items():
-            if key == "model_settings":
-                settings.update(value.get(model, {}))
-            else:
-                settings[key] = value
+        of_this_model = layer.get("model_settings", {}).get(model, {})
+        layer = {key: value for key, value in layer.items() if key != "model_settings"}
+        settings.update(merged(settings, layer, of_this_model))
+    given.update({name: merged(settings, given)[name] for name in KEYS if name in given})
     if model_class.type == ModelType.SEQUENTIAL:
         _leave_negatives_out(settings, given)
 

@@ -11,6 +11,17 @@ from recbole_dmf.data.fingerprint import fingerprint
 from recbole_dmf.errors import UserError
 from recbole_dmf.options import Config
 
+# What RecBole raises where it cannot use `eval_args`.
+_CANNOT_SPLIT = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    TypeError,
+    ValueError,
+)
+
 
 @dataclass
 class RecBolePrepared:
@@ -50,13 +61,18 @@ def prepare_with_recbole(config: Config, dataset: RecBoleDataset) -> RecBolePrep
     Raises:
         UserError: RecBole cannot split or rank with these `eval_args`.
     """
+    if config["eval_args"]["order"] == "TO" and dataset.time_field not in dataset.inter_feat:
+        raise UserError(
+            f"eval_args.order is TO, but no {dataset.time_field} is read; give order: RO, or name "
+            "the column in load_col."
+        )
     try:
         loaders = dict(
             zip(("train", "valid", "test"), data_preparation(config, dataset), strict=True)
         )
     except UserError:
         raise
-    except (ValueError, NotImplementedError, KeyError, TypeError, AssertionError) as error:
+    except _CANNOT_SPLIT as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(
             f"RecBole cannot split or rank with eval_args {config['eval_args']}: {reason}"

@@ -12,6 +12,7 @@ WORKAROUNDS = (
     surprises.data_path_is_honoured,
     surprises.missing_data_set_is_explained,
     surprises.no_stray_tensorboard,
+    surprises.scores_keep_their_precision,
     pickles.own_checkpoints_load,
     pickles.pretrained_files_run_no_code,
     pickles.embeddings_run_no_code,

@@ -7,6 +7,7 @@ import pytest
 import recbole.trainer.trainer as trainer_module
 import torch
 from recbole.data.dataset import Dataset
+from recbole.data.interaction import Interaction
 
 from recbole_dmf.errors import UserError
 from recbole_dmf.host import lookup, plugin
@@ -59,6 +60,23 @@ def test_no_stray_tensorboard(apply, tmp_path, monkeypatch):
     apply(surprises.no_stray_tensorboard)
     trainer_module.get_tensorboard(logging.getLogger()).add_scalar("a", 1, 0)
     assert not (tmp_path / "log_tensorboard").exists()
+
+
+def test_scores_keep_their_precision(apply, tiny_config, model):
+    """Two 64-bit scores that are one number in 32 bits."""
+    scores = torch.tensor([1.0, 1.0 + 1e-12], dtype=torch.float64)
+    bpr = model("BPR")
+    bpr.predict = lambda pairs: scores
+    trainer = trainer_module.Trainer(tiny_config(), bpr)
+    trainer.tot_item_num = 5
+    pairs = Interaction({"user_id": torch.tensor([1, 1]), "item_id": torch.tensor([4, 2])})
+    batch = pairs, torch.tensor([0, 0]), torch.tensor([0]), torch.tensor([4])
+    with pytest.raises(RuntimeError, match="dtypes match"):
+        trainer._neg_sample_batch_eval(batch)
+    apply(surprises.scores_keep_their_precision)
+    _, table, *_ = trainer._neg_sample_batch_eval(batch)
+    inf = float("inf")
+    assert table.tolist() == [[-inf, -inf, 1.0 + 1e-12, -inf, 1.0]]
 
 
 @pytest.mark.parametrize(("package", "enabled"), [("recbole", True), ("recbole_dmf.host", False)])
