@@ -45,6 +45,8 @@ PICKLED = ("save_dataset", "dataset_save_path", "save_dataloaders", "dataloaders
 PATHS = ("data_path", "checkpoint_dir")
 _EITHER = {
     "topk": (int, list),
+    "recent_items": (int, list),
+    "recent_decay": (float, int, list),
     "metrics": (str, list),
     "gpu_id": (str, int, tuple),
     "data_path": (str,),

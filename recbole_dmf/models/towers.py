@@ -19,7 +19,7 @@ INITS = ("normal", "xavier")
 SCALE_START, OFFSET_START = 10.0, -5.0
 
 
-def initialise(parameter: nn.Parameter, init: str) -> None:
+def initialise(parameter: Tensor, init: str) -> None:
     """Draw a parameter's start, as `init` of the options says."""
     if init == "normal":
         nn.init.normal_(parameter, 0.0, 0.01)  # Sec. 4.1
