@@ -50,6 +50,8 @@ KEYS = {
 }
 _EITHER = {
     "topk": (int, list),
+    "recent_items": (int, list),
+    "recent_decay": (float, int, list),
     "metrics": (str, list),
     "gpu_id": (str, int, tuple),
     "data_path": (str,),

@@ -163,7 +163,8 @@ def _phase(
     if N_EARLIER in feat:
         n_earlier = np.zeros(dataset.user_num, np.int64)
         n_earlier[user] = feat[N_EARLIER].numpy()
-    phase = Phase(candidates, seen, config["device"], n_earlier, warm)
+    known = dataset.known_at_test if name == "test" else None
+    phase = Phase(candidates, seen, config["device"], n_earlier, warm, known)
     few = int((phase.n_unseen < n_candidates).sum()) if ready is None else 0
     _report_candidates(name, candidates, int((~keep).sum()), few, n_candidates)
     return phase

@@ -1,5 +1,7 @@
 """Each user's training items in the order of time, for an input of the latest ones."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -68,26 +70,36 @@ class History:
         return cls(start, items, n_items)
 
     def latest(
-        self, user: Tensor | None, n_earlier: Tensor | None, n_latest: int, decay: float
+        self,
+        user: Tensor | None,
+        n_earlier: Tensor | None,
+        horizons: Sequence[tuple[int, float]],
     ) -> Rows:
         """The latest items as sparse rows: decay^0 for the last one, decay^1 for that before it ...
 
         Args:
             user: int64 [n]; None for all.
             n_earlier: int64 [n], how many of the user's items are known by then; None for all.
-            n_latest: items in a row at most.
-            decay: above 0, at most 1.
+            horizons: (items at most, decay) of each part of a row; decay above 0, at most 1.
 
         Returns:
-            [n, n_items].
+            [n, H * n_items]; horizon h has the columns from h * n_items.
         """
         first = self.start[:-1] if user is None else self.start[user]
         end = self.start[1:] if user is None else self.start[user + 1]
         if n_earlier is not None:
             end = first + n_earlier.clamp(min=0).int()
-        count = (end - first).clamp(max=n_latest)
+        longest, decay = (
+            torch.tensor(values, device=end.device) for values in zip(*horizons, strict=True)
+        )
+        count = torch.minimum((end - first)[:, None], longest.int()).view(-1)  # by row and horizon
         start = row_starts(count)
         ages = torch.arange(int(start[-1]), device=count.device, dtype=torch.int32)
         ages = torch.repeat_interleave(start[1:], count) - 1 - ages
-        item = self.item[torch.repeat_interleave(end, count) - 1 - ages]
-        return Rows(start, item, torch.pow(decay, ages.float()), self.n_items)
+        end = end.repeat_interleave(len(horizons))
+        column = self.item[torch.repeat_interleave(end, count) - 1 - ages]
+        of_horizon = torch.arange(len(horizons), device=count.device).repeat(len(first))
+        of_horizon = of_horizon.repeat_interleave(count)
+        value = torch.pow(decay.float()[of_horizon], ages.float())
+        column = column + self.n_items * of_horizon.int()
+        return Rows(start[:: len(horizons)], column, value, len(horizons) * self.n_items)

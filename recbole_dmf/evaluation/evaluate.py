@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -50,6 +51,8 @@ class Phase:
         device: of the scores.
         n_earlier: int64 [n_users], see `data.history`, of each user's target; or None.
         warm: bool [n_items], items with a training interaction; None: no warm reading.
+        known: RecBole's Interaction of all that models that read the order have for input; None:
+            the training interactions.
 
     Attributes:
         n_users: users that are ranked.
@@ -62,7 +65,9 @@ class Phase:
         device: torch.device | str,
         n_earlier: NDArray[np.int64] | None = None,
         warm: NDArray[np.bool_] | None = None,
+        known: Any = None,
     ):
+        self.known = known
         self.candidates = candidates
         self.n_users = len(candidates.user)
         self.n_items = seen.shape[1]

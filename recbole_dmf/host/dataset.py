@@ -38,9 +38,12 @@ class LeaveOneOutDataset(RecBoleDataset):
         split: rows of train, valid and test in the interactions, once built.
         max_rating: highest rating in the files, where no option says it.
         dropped_duplicates: interactions removed because a later one has the same user and item.
+        known_at_test: the interactions that a model that reads the order has for input at test,
+            training and validation; None: those of training.
     """
 
     split: Split
+    known_at_test: Interaction | None = None
     max_rating: float | None = None
     dropped_duplicates = 0
 
@@ -217,11 +220,18 @@ class LeaveOneOutDataset(RecBoleDataset):
         if self.has_order:
             user = self.inter_feat[self.uid_field].to_numpy()
             n_earlier = count_earlier(user, time, self.split.train)
+            if self._validates_on_latest():
+                known = np.sort(np.concatenate([self.split.train, self.split.valid]))
+                at_test = count_earlier(user, time, known)
+                n_earlier[self.split.test] = at_test[self.split.test]
             self.inter_feat = self.inter_feat.assign(**{N_EARLIER: n_earlier})
             self.set_field_property(N_EARLIER, FeatureType.TOKEN, FeatureSource.INTERACTION, 1)
         self._change_feat_format()
         if time is not None and getattr(get_model(self.config["model"]), "reads_time", False):
             self.inter_feat.interaction[EXACT_TIME] = torch.from_numpy(time)
+        if self.has_order and self._validates_on_latest():
+            self.known_at_test = self._rows(torch.from_numpy(known))
+            self.known_at_test.interaction[N_EARLIER] = torch.from_numpy(at_test[known])
         parts = (self.split.train, self.split.valid, self.split.test)
         return [self.copy(self._rows(torch.from_numpy(rows))) for rows in parts]
 
@@ -230,15 +240,18 @@ class LeaveOneOutDataset(RecBoleDataset):
         columns = self.inter_feat.interaction
         return Interaction({name: column[rows] for name, column in columns.items()})
 
+    def _validates_on_latest(self) -> bool:
+        return self.config["eval_args"]["split"]["LS"] == LATEST
+
     def _leave_one_out(self) -> Split:
         user = self.inter_feat[self.uid_field].to_numpy()
-        if self.config["eval_args"]["split"]["LS"] == LATEST:
+        if self._validates_on_latest():
             return leave_two_out(user, self._time())
         return leave_one_out(user, self._time(), int(self.config["split_seed"]))
 
     def _split_of_parts(self, names: list[str]) -> Split:
         """The split of `benchmark_filename`; RecBole filters no ready-made parts."""
-        if self.config["eval_args"]["split"]["LS"] == LATEST and len(names) < 3:
+        if self._validates_on_latest() and len(names) < 3:
             raise UserError(
                 f"{LATEST} needs three ready-made parts, not {', '.join(names)}: the validation of "
                 f"two is drawn from training. Leave eval_args.split at LS: {SPLIT}."

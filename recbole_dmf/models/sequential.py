@@ -1,13 +1,16 @@
 """What the models share that read each user's training items in the order of time."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from recbole_dmf.data.history import N_EARLIER, History
+from recbole_dmf.data.history import EXACT_TIME, N_EARLIER, UNKNOWN, History
 
 HISTORY = ["history_start", "history_item"]  # attributes that a checkpoint keeps
+HISTORY_TIME = "history_time"  # of models that read times as well, float64 as `history_item`
 
 
 def read_history(model: Any, dataset: Any) -> None:
@@ -31,6 +34,38 @@ def read_history(model: Any, dataset: Any) -> None:
 def history_of(model: Any) -> History:
     """The history that `read_history` has given the model."""
     return History(model.history_start, model.history_item, model.n_items)
+
+
+@contextmanager
+def with_known(model: Any, known: Any) -> Iterator[None]:
+    """For a while, the users' items are those of other interactions than the training.
+
+    What the model has learned or counted stays; a model that reads no order is left alone.
+
+    Args:
+        model: may have had `read_history`.
+        known: RecBole's Interaction with the columns N_EARLIER and, where the model reads times,
+            EXACT_TIME; None: the training stays.
+    """
+    kept = {name: value for name, value in vars(model).items() if name in (*HISTORY, HISTORY_TIME)}
+    if known is None or not kept:
+        yield
+        return
+    user, n_earlier = known[model.USER_ID], known[N_EARLIER]
+    n_users = len(model.history_start) - 1
+    history = History.of(user, known[model.ITEM_ID], n_earlier, n_users, model.n_items)
+    if HISTORY_TIME in kept:
+        timed = n_earlier != UNKNOWN
+        place = history.start[user[timed]] + n_earlier[timed]
+        time = torch.empty(len(history.item), dtype=torch.float64)
+        time[place] = known[EXACT_TIME][timed]
+        model.history_time = time.to(model.device)
+    model.history_start = history.start.to(model.device)
+    model.history_item = history.item.to(model.device)
+    try:
+        yield
+    finally:
+        vars(model).update(kept)
 
 
 def moments(model: Any, interaction: Any) -> tuple[Tensor, Tensor | None]:

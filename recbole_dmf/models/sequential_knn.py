@@ -119,7 +119,8 @@ class SequentialKNN(FittedRecommender):
     def _latest(self, interaction) -> sp.csr_matrix:
         """The latest items of a batch's users with their weights, CSR [n, n_items]."""
         user, known = moments(self, interaction)
-        rows = history_of(self).latest(user, known, self.recent_items, self.recent_decay)
+        horizon = self.recent_items, self.recent_decay
+        rows = history_of(self).latest(user, known, [horizon])
         arrays = (tensor.cpu().numpy() for tensor in (rows.value, rows.column, rows.start))
         return sp.csr_matrix(tuple(arrays), (len(user), self.n_items))
 

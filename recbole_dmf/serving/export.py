@@ -90,7 +90,8 @@ def onnx(recommender: Recommender) -> bytes:
     [batch, length]; shorter rows are filled up with rating 0 (and any item). Output: `vector`
     float32 [batch, f], as user_vectors of `npz`. A model with `recent_items` has two more inputs:
     `latest` int64 [batch, n], the rows of the latest items, and `weight` float32 [batch, n], 1 for
-    the last item, `recent_decay` for the one before it and so on.
+    the last item, `recent_decay` for the one before it and so on. Where `recent_items` is a list,
+    the items of its number h = 0, 1, ... stand in `latest` as row + h (n_items + 1).
 
     The graph is built node by node, so it does not depend on which exporter torch has.
 

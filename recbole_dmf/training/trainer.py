@@ -11,6 +11,7 @@ from recbole.trainer import Trainer
 from recbole_dmf.errors import DEAD, NOT_FINITE, CannotGoOn, UserError
 from recbole_dmf.evaluation.evaluate import Counts, Phase, chosen_reading
 from recbole_dmf.models.scores import all_scores
+from recbole_dmf.models.sequential import with_known
 from recbole_dmf.options import Config
 from recbole_dmf.run_folder import BEFORE, CHECKPOINT, RESUME
 from recbole_dmf.training import parallel
@@ -222,7 +223,8 @@ class RunTrainer(BaseTrainer):
             n_earlier = None if phase.n_earlier is None else phase.n_earlier[user]
             return all_scores(self.model, user, phase.n_items, n_earlier)
 
-        counts = phase.count(scores)
+        with with_known(self.model, phase.known):
+            counts = phase.count(scores)
         self._check_alive(counts)
         return counts
 

@@ -58,7 +58,7 @@ def row_of(entries):
 
 
 def test_latest_items_of_all_users(history):
-    found = dense(history.latest(None, None, 2, 0.5))
+    found = dense(history.latest(None, None, [(2, 0.5)]))
     expected = [{}, {8: 1, 5: 0.5}, {}, {9: 1, 6: 0.5}, {}]  # user 4's time is not known
     np.testing.assert_array_equal(found, [row_of(entries) for entries in expected])
 
@@ -66,7 +66,7 @@ def test_latest_items_of_all_users(history):
 def test_latest_items_at_a_moment(history):
     user = torch.tensor([1, 1, 3, 1, 4, 0, 1])
     n_earlier = torch.tensor([0, 1, 1, 3, UNKNOWN, 0, 2])
-    found = dense(history.latest(user, n_earlier, 9, 0.5))
+    found = dense(history.latest(user, n_earlier, [(9, 0.5)]))
     expected = [{}, {7: 1}, {6: 1}, {8: 1, 5: 0.5, 7: 0.25}, {}, {}, {5: 1, 7: 0.5}]
     np.testing.assert_array_equal(found, [row_of(entries) for entries in expected])
 
@@ -74,5 +74,5 @@ def test_latest_items_at_a_moment(history):
 def test_nobody_has_a_history():
     nothing = torch.empty(0, dtype=torch.int64)
     history = History.of(nothing, nothing, nothing, n_users=3, n_items=4)
-    assert dense(history.latest(None, None, 5, 0.9)).sum() == 0
-    assert dense(history.latest(torch.tensor([1, 2]), None, 5, 0.9)).shape == (2, 4)
+    assert dense(history.latest(None, None, [(5, 0.9)])).sum() == 0
+    assert dense(history.latest(torch.tensor([1, 2]), None, [(5, 0.9)])).shape == (2, 4)
