@@ -8,6 +8,7 @@ from recbole_dmf.host.properties import property_names, read_preset, shipped_pro
 from recbole_dmf.options import nearest
 
 TUNED = "table2"  # the file whose `settings` hold for every command
+PAPER = ("table2", "table3", "table4", "table5", "figure2")  # the experiments of the paper
 
 
 @dataclass(frozen=True)

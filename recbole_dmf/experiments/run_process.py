@@ -59,6 +59,20 @@ def check_data_set(model: str, dataset: str, options: dict[str, Any]) -> None:
         raise UserError(message)
 
 
+def audit_data_set(path: Path, model: str, dataset: str, options: dict[str, Any]) -> str | None:
+    """Audit a data set in a new process and write the findings to `path`.
+
+    Args:
+        path: of audit.json.
+        model, dataset, options: as of `build_config`.
+
+    Returns:
+        None, or why there is no audit.
+    """
+    with TemporaryDirectory() as folder:
+        return _wait_for(_audit, Path(folder), path, model, dataset, options)
+
+
 def _wait_for(function: Callable[..., None], folder: Path, *args: Any) -> str | None:
     """Call `function(folder, *args)` in a new process; what went wrong, or None."""
     context = multiprocessing.get_context("forkserver")
@@ -117,6 +131,14 @@ def _read(_: Path, model: str, dataset: str, options: dict[str, Any]) -> None:
     logging.disable()  # the runs say the same
     config = build_config(model, dataset, None, options)
     prepare(config, load_dataset(config))
+
+
+def _audit(_: Path, path: Path, model: str, dataset: str, options: dict[str, Any]) -> None:
+    from recbole_dmf.experiments.audit import audit
+    from recbole_dmf.experiments.audit_file import write_audit
+
+    logging.disable()
+    write_audit(path, audit(dataset, options, model), f"recbole-dmf audit --dataset={dataset}")
 
 
 def _end_with_parent() -> None:

@@ -8,7 +8,8 @@ import pytest
 from conftest import SHARED, needs_shared, write_inter
 from recbole_dmf.commands.audit import main
 from recbole_dmf.errors import UserError
-from recbole_dmf.experiments.audit import HEADER, audit, rows, summary
+from recbole_dmf.experiments.audit import audit
+from recbole_dmf.experiments.audit_file import HEADER, rows, summary
 
 N_USERS, N_ITEMS, PER_USER = 250, 400, 20
 DAY = 86_400

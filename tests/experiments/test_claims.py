@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 
 from conftest import random_rows, write_inter
-from recbole_dmf.commands.claims import main
-from recbole_dmf.commands.reproduce import main as reproduce
+from recbole_dmf.commands.reproduce import main
 from recbole_dmf.errors import UserError
 from recbole_dmf.evaluation.metrics import gains, tied_gain
 from recbole_dmf.evaluation.significance import holm, sign_flip_p
@@ -125,18 +124,20 @@ def test_one_better_rival_refutes_the_best(tmp_path):
 
 def test_command_writes_the_data_and_its_page(results, capsys):
     out = results / "out"
-    assert main([f"--results={results}", "--datasets=ml-100k", f"--out={out}"]) == 0
+    words = ["claims", f"--results={results}", "--datasets=ml-100k", f"--out={out}"]
+    assert main(words) == 0
     data = json.loads((out / "claims.json").read_text())
     assert (out / "claims.md").read_text() == page(data)
-    assert data["command"].startswith("recbole-dmf claims --results=")
+    assert data["command"].startswith("recbole-dmf reproduce claims --results=")
     assert (
-        "| DMF beats eALS | ml-100k | hit@10 | doesn't hold | eALS | -" in capsys.readouterr().out
+        "| DMF beats eALS | ml-100k | HR@10 | doesn't hold | users and seeds, expected | eALS | -"
+        in capsys.readouterr().out
     )
 
 
 def test_command_without_runs(tmp_path):
-    with pytest.raises(UserError, match="recbole-dmf reproduce table2 --dataset=ml-100k"):
-        main([f"--results={tmp_path}"])
+    with pytest.raises(UserError, match="recbole-dmf reproduce all --dataset=ml-100k"):
+        main(["claims", f"--results={tmp_path}"])
 
 
 @pytest.mark.slow
@@ -145,8 +146,8 @@ def test_claims_of_real_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     data_path = write_inter(tmp_path / "data", random_rows())
     words = ["table3", "--dataset=tiny", "--seeds=1,2", "--epochs=1"]
-    assert reproduce([*words, f"--data_path={data_path}", "--init=xavier"]) == 0
-    assert main(["--datasets=tiny"]) == 0
+    assert main([*words, f"--data_path={data_path}", "--init=xavier"]) == 0
+    assert main(["claims", "--datasets=tiny"]) == 0
     data = json.loads((tmp_path / "results" / "claims.json").read_text())
     row = row_of(data, "Y beats random vectors", "ndcg@10")
     assert row["verdict"] in ("holds", "doesn't hold", "can't be told")
