@@ -9,7 +9,7 @@ chance, so Holm's correction runs over *all* pairs of models: that bounds the ch
 claim whichever pairs are then shown.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -226,6 +226,7 @@ def compare_with_best_other(
     values: Mapping[str, pd.Series],
     run_means: Mapping[str, Sequence[float]] | None = None,
     seed: int = 2020,
+    blocks: Mapping[str, Hashable] | None = None,
 ) -> dict[str, Comparison]:
     """Each model against the best other model by mean.
 
@@ -234,9 +235,11 @@ def compare_with_best_other(
             user, higher is better.
         run_means: of each model, the mean over users in each run; None: a run each.
         seed: of the test and the bootstrap.
+        blocks: of each model; it is set against the best other of its own block alone. None: all
+            models are of one block.
 
     Returns:
-        A comparison per model, in the order given; empty where there are fewer than 2 models.
+        A comparison for each model that has another in its block, in the order given.
 
     Raises:
         UserError: the models' users differ, or there are fewer than 2 users.
@@ -257,7 +260,10 @@ def compare_with_best_other(
     found: dict[tuple[str, str], Comparison] = {}
     result = {}
     for name in names:
-        other = max((n for n in names if n != name), key=means.__getitem__)
+        rivals = [n for n in names if n != name and (not blocks or blocks[n] == blocks[name])]
+        if not rivals:
+            continue
+        other = max(rivals, key=means.__getitem__)
         if (other, name) in found:
             result[name] = _swapped(found[other, name])
             continue

@@ -128,6 +128,12 @@ def _load_history(path: Path, result: dict[str, Any]) -> pd.DataFrame:
     return rows.rename(columns={"valid_ndcg@10_expected": "value"})[["epoch", "value"]]
 
 
+def reads_order(result: Mapping[str, Any]) -> bool:
+    """Whether the model reads the order of time; earlier versions had such a DMF alone."""
+    settings = result.get("settings") or {}
+    return bool(result.get("reads_order", settings.get("recent_items")))
+
+
 def best_epoch(result: Mapping[str, Any]) -> int | None:
     """The epoch that was kept; None of a model without epochs.
 

@@ -42,13 +42,19 @@ def result_notes(c: Compared, tested: bool) -> list[str]:
         notes.append(BOLD)
     if len(seeds) > 1:
         notes.append("Figures: mean ± standard deviation over seeds.")
+    two_blocks = len(set(c.reads_order.values())) == 2
+    if two_blocks:
+        notes.append(
+            "Models that read the order of time are a block of their own: a lead over the others "
+            "says what the order is worth."
+        )
     if tested:
         notes.append(
-            "*: differs from the best other model, beyond chance in the choice of users (two-sided "
-            f"paired permutation test of the means over seeds, p < {LEVEL} after Holm's correction "
-            "over all pairs of models) and in training (the same sign over seeds). 95 % interval: "
-            "bootstrap over users, not corrected. Over seeds: the least and the greatest "
-            "difference of a run of the one model and a run of the other."
+            f"*: differs from the best other model{' of its block' * two_blocks}, beyond chance in "
+            "the choice of users (two-sided paired permutation test of the means over seeds, p < "
+            f"{LEVEL} after Holm's correction over all pairs of models) and in training (the same "
+            "sign over seeds). 95 % interval: bootstrap over users, not corrected. Over seeds: the "
+            "least and the greatest difference of a run of the one model and a run of the other."
         )
     notes += [
         f"{reading}: {READING_MEANS[reading]}."

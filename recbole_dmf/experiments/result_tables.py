@@ -46,7 +46,10 @@ def tables_and_notes(c: Compared) -> tuple[list[ResultTable], list[str]]:
     """
     finished = {label: runs for label, runs in c.runs.items() if runs}
     first = headline(c.metrics)
-    tests = {metric: _tests(finished, metric, c.reading) for metric in first}
+    of_all = {metric: _tests(finished, metric, c.reading) for metric in first}
+    tests = of_all
+    if len(set(c.reads_order.values())) == 2:
+        tests = {m: _tests(finished, m, c.reading, c.reads_order) for m in first}
     tables = [_quality(c, tests, c.reading)]
     if c.reading != "expected":
         tables.append(_quality(c, {metric: {} for metric in first}, "expected"))
@@ -59,9 +62,9 @@ def tables_and_notes(c: Compared) -> tuple[list[ResultTable], list[str]]:
         others = [r for r in c.readings if r not in ("expected", c.reading)]
         title = "sampled, full and warm reading" if WARM in others else "sampled and full ranking"
         tables.append(_readings(c, f"Test, {title}", others))
-    tested = bool(tests[first[0]])
+    tested = bool(of_all[first[0]])
     if tested:
-        tables.append(_pairs(tests))
+        tables.append(_pairs(tests, of_all))
     tables.append(_costs(c))
     if c.audit is not None:
         tables.append(_audit(c.audit))
@@ -73,7 +76,12 @@ def _audit(found: dict[str, Any]) -> ResultTable:
     return ResultTable("Audit", list(audit_file.HEADER), rows, prose=True)
 
 
-def _tests(runs: Mapping[str, list[Run]], metric: str, reading: str) -> dict[str, Comparison]:
+def _tests(
+    runs: Mapping[str, list[Run]],
+    metric: str,
+    reading: str,
+    blocks: Mapping[str, bool] | None = None,
+) -> dict[str, Comparison]:
     values = {
         label: mean_over_seeds(
             [run.per_user(metric, reading) for run in group], [str(run.folder) for run in group]
@@ -83,7 +91,7 @@ def _tests(runs: Mapping[str, list[Run]], metric: str, reading: str) -> dict[str
     if len(next(iter(values.values()))) < 2:
         return {}  # nothing to pair
     means = {label: [run.metric(metric, reading) for run in group] for label, group in runs.items()}
-    return compare_with_best_other(values, means)
+    return compare_with_best_other(values, means, blocks=blocks)
 
 
 def _spread(values: Sequence[float], digits: int) -> str:
@@ -91,12 +99,14 @@ def _spread(values: Sequence[float], digits: int) -> str:
     return text if len(values) < 2 else f"{text} ± {np.std(values, ddof=1):.{digits}f}"
 
 
-def _best(means: Mapping[str, float]) -> set[str]:
-    """The best as printed: equal figures are all bold; a model alone is not."""
-    if len(means) < 2:
-        return set()
-    shown = {label: round(mean, 4) for label, mean in means.items()}
-    return {label for label, mean in shown.items() if mean == max(shown.values())}
+def _best(means: Mapping[str, float], blocks: Mapping[str, bool]) -> set[str]:
+    """The best of each block as printed: equal figures are all bold; a model alone is not."""
+    best = set()
+    for block in set(blocks.values()):
+        shown = {label: round(mean, 4) for label, mean in means.items() if blocks[label] == block}
+        if len(shown) > 1:
+            best |= {label for label, mean in shown.items() if mean == max(shown.values())}
+    return best
 
 
 def _unemphasised(texts: Iterable[str]) -> list[tuple[str, bool]]:
@@ -117,11 +127,14 @@ def _quality(
     }
     header = ["Model", "Seeds"]
     columns: list[dict[str, tuple[str, bool]]] = []
+    if any(c.reads_order.values()):
+        header.append("Reads order")
+        columns.append({k: ("yes" if v else "no", False) for k, v in c.reads_order.items()})
     for metric in papers:
         seeds = {
             k: [run.metric(metric, reading) for run in runs] for k, runs in c.runs.items() if runs
         }
-        best = _best({label: float(np.mean(v)) for label, v in seeds.items()})
+        best = _best({k: float(np.mean(v)) for k, v in seeds.items()}, c.reads_order)
         header.append(shown_name(metric))
         columns.append({})
         for label, values in seeds.items():
@@ -166,7 +179,7 @@ def _readings(c: Compared, title: str, readings: Sequence[str]) -> ResultTable:
                 for label, runs in c.runs.items()
                 if runs
             }
-            best = _best({label: float(np.mean(v)) for label, v in seeds.items()})
+            best = _best({k: float(np.mean(v)) for k, v in seeds.items()}, c.reads_order)
             columns.append({k: (_spread(v, 4), k in best) for k, v in seeds.items()})
     rows = [
         [(label, False), *(col.get(label, (NO_VALUE, False)) for col in columns)]
@@ -175,30 +188,38 @@ def _readings(c: Compared, title: str, readings: Sequence[str]) -> ResultTable:
     return ResultTable(title, header, rows)
 
 
-def _pairs(tests: Mapping[str, Mapping[str, Comparison]]) -> ResultTable:
+def _pairs(
+    tests: Mapping[str, Mapping[str, Comparison]],
+    of_all: Mapping[str, Mapping[str, Comparison]],
+) -> ResultTable:
+    """Each model against the best other of its block, and of all where that is another one."""
     header = ["Model", "Metric", "Against", "Mean diff.", "95 % interval", "p", "p (Holm)"]
     header.append("Over seeds")
     rows = []
-    for label in next(iter(tests.values())):
-        for metric, of_metric in tests.items():
-            t = of_metric[label]
-            interval = f"{_signed(t.low, 4)} to {_signed(t.high, 4)}"
-            seeds = f"{_signed(t.seed_low, 4)} to {_signed(t.seed_high, 4)}"
-            rows.append(
-                _unemphasised(
-                    (
-                        label,
-                        shown_name(metric),
-                        t.other,
-                        _signed(t.difference, 4),
-                        interval,
-                        _p(t.p_value),
-                        _p(t.p_holm) + (" *" if t.significant else ""),
-                        seeds if t.seed_low < t.seed_high else NO_VALUE,
-                    )
-                )
-            )
+    for label in next(iter(of_all.values())):
+        for metric in of_all:
+            within, any_other = tests[metric].get(label), of_all[metric][label]
+            shown = [within] if within else []
+            if within is None or within.other != any_other.other:
+                shown.append(any_other)
+            rows += [_pair(label, metric, one) for one in shown]
     return ResultTable("Each model against the best other model, per user", header, rows)
+
+
+def _pair(label: str, metric: str, t: Comparison) -> list[tuple[str, bool]]:
+    seeds = f"{_signed(t.seed_low, 4)} to {_signed(t.seed_high, 4)}"
+    return _unemphasised(
+        (
+            label,
+            shown_name(metric),
+            t.other,
+            _signed(t.difference, 4),
+            f"{_signed(t.low, 4)} to {_signed(t.high, 4)}",
+            _p(t.p_value),
+            _p(t.p_holm) + (" *" if t.significant else ""),
+            seeds if t.seed_low < t.seed_high else NO_VALUE,
+        )
+    )
 
 
 def _p(value: float) -> str:

@@ -18,7 +18,7 @@ from recbole_dmf.experiments.checked_files import (
     one_line,
     read_json,
 )
-from recbole_dmf.experiments.finished_run import Run, device, load_run, versions
+from recbole_dmf.experiments.finished_run import Run, device, load_run, reads_order, versions
 from recbole_dmf.experiments.run_metrics import (
     DEFAULT,
     is_metric,
@@ -33,7 +33,8 @@ class Compared:
     """All runs of a comparison and what is known of those that are missing.
 
     Attributes:
-        runs: by label, in the order of the tables; a label that has no run keeps an empty list.
+        runs: by label, in the order of the tables, models that read the order of time last; a
+            label that has no run keeps an empty list.
         states: by label, how many seeds are finished.
         metrics: that the tables show, such as "hit@10", the most important first.
         expected: the paper's figures by label.
@@ -55,6 +56,11 @@ class Compared:
     audit: dict[str, Any] | None
     readings: tuple[str, ...]
     reading: str
+
+    @property
+    def reads_order(self) -> dict[str, bool]:
+        """By label, whether the model reads the order of time."""
+        return {label: _read_order(runs) for label, runs in self.runs.items()}
 
 
 def read_comparison(folder: Path, expected: dict | None) -> Compared:
@@ -83,6 +89,7 @@ def read_comparison(folder: Path, expected: dict | None) -> Compared:
     for failure in field(about, "failures", list, path, default=[]):
         label, seed = (field(failure, key, kind, path) for key, kind in _FAILURE_KEYS)
         reasons[label, seed] = one_line(field(failure, "message", str, path, default=""))
+    runs = dict(sorted(runs.items(), key=lambda item: _read_order(item[1])))
     states, failures = {}, []
     for label, its_seeds in wanted.items():
         states[label], lines = _state(label, runs[label], its_seeds, reasons)
@@ -110,6 +117,10 @@ def read_comparison(folder: Path, expected: dict | None) -> Compared:
         readings,
         reading,
     )
+
+
+def _read_order(runs: Sequence[Run]) -> bool:
+    return bool(runs) and reads_order(runs[0].result)
 
 
 def _leading(

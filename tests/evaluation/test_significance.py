@@ -130,6 +130,20 @@ def test_planted_difference_is_found_whatever_the_order_of_users():
     assert result["noise"].difference < 0
 
 
+def test_blocks_have_rivals_of_their_own():
+    generator = np.random.default_rng(3)
+    values = {name: per_user(generator.normal(k, 1, 40)) for k, name in enumerate("ABCD")}
+    blocks = {"A": 0, "B": 0, "C": 1, "D": 2}
+    within, of_all = (compare_with_best_other(values, blocks=b) for b in (blocks, None))
+    assert {name: one.other for name, one in within.items()} == {"A": "B", "B": "A"}
+    pair = compare_with_best_other({name: values[name] for name in "AB"})["A"]
+    assert within["A"].difference == pair.difference
+    assert within["A"].p_holm >= pair.p_holm  # corrected over the pairs of all blocks
+    assert {name: one.other for name, one in of_all.items()} == dict(
+        zip("ABCD", "DDDC", strict=True)
+    )
+
+
 def test_skewed_differences_with_mean_zero_get_no_marker():
     # nine users lose a little for each that gains much: ranks differ, means do not
     difference = np.tile([0.9] + [-0.1] * 9, 60)

@@ -260,6 +260,23 @@ def test_every_metric_and_k_that_was_asked_for_is_shown(tmp_path):
     assert not mine.duplicated(["metric", "reading"]).any()
 
 
+def test_models_that_read_the_order_are_a_block_of_their_own(tmp_path):
+    folder = make_folder(tmp_path / "c", {"R": 2.6, "A": 1.0, "B": 1.6, "S": 2.2}, seeds=(1, 2))
+    for label in ("R", "S"):
+        for run in (folder / "runs").glob(f"{label}-*"):
+            edit_json(run / "result.json", reads_order=True)
+    write_report(folder)
+    markdown = (folder / "summary.md").read_text()
+    rows = rows_of(markdown, "Test, expected reading")
+    assert [row[0] for row in rows] == ["A", "B", "R", "S"]
+    assert [row[2] for row in rows] == ["no", "no", "yes", "yes"]
+    assert ["**" in row[3] for row in rows] == [False, True, True, False]
+    pairs = rows_of(markdown, "Each model against the best other model, per user")
+    against = {label: [row[2] for row in pairs if row[:2] == [label, "HR@10"]] for label in "ABRS"}
+    assert against == {"A": ["B", "R"], "B": ["A", "R"], "R": ["S"], "S": ["R"]}
+    assert "of its block" in markdown
+
+
 def test_models_that_are_fitted_once_have_no_best_epoch_and_no_invented_size(tmp_path):
     folder = make_folder(tmp_path / "c", {"ItemPop": 1.0, "New": 1.5, "DMF": 2.0}, seeds=(1,))
     edit_json(folder / "runs" / "ItemPop-seed1" / "result.json", parameters=1, best_epoch=6)
