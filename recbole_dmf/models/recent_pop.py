@@ -94,6 +94,10 @@ class RecentPop(FittedRecommender):
             raise UserError("RecentPop needs timestamps, which the interactions lack; use ItemPop.")
         return 0.0
 
+    def n_stored(self) -> int:
+        """The time of each interaction and its place under its item."""
+        return len(self.time) + len(self.item_key)
+
     def _counts(self, interaction, item: Tensor) -> Tensor:
         """float64 [batch, m] for items [batch, m] or [1, m]."""
         first, end = last_places(history_of(self), *moments(self, interaction))

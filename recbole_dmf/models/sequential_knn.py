@@ -116,6 +116,10 @@ class SequentialKNN(FittedRecommender):
         self.neighbours = similarities(followed, count, self.shrink, self.k)
         return 0.0
 
+    def n_stored(self) -> int:
+        """Similarities of the neighbours."""
+        return self.neighbours.nnz
+
     def _latest(self, interaction) -> sp.csr_matrix:
         """The latest items of a batch's users with their weights, CSR [n, n_items]."""
         user, known = moments(self, interaction)

@@ -141,6 +141,8 @@ def test_size_is_the_numbers_that_the_scores_need(run):
         "EALS": 8 * (users + items),
         "BPR": 64 * (users + items),
         "EASE": users**2 + items,  # the inverse over users, who are fewer, and the diagonal
+        "RecentPop": 2 * run.result["counts"]["train"],
+        "SequentialKNN": getattr(getattr(run.model, "neighbours", None), "nnz", None),
         "Pop": items + 1,  # RecBole keeps the largest count as well
     }
     name = run.config["model"]
