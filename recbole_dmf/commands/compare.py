@@ -1,5 +1,6 @@
 """`recbole-dmf compare`: several models in one table."""
 
+import re
 from collections.abc import Sequence
 
 from recbole_dmf.commands.arguments import parse_open
@@ -16,8 +17,9 @@ usage: recbole-dmf compare --dataset=NAME --models=A,B,C [--seeds=1,2,3]
 Train and test several models on the same split and candidates, one after another. What is finished
 is not run again, so the same command continues where it was stopped.
 
-  --models A,B,C           RecBole's or ours; LABEL=MODEL gives a model another name, so that it can
-                           be compared with itself: --models=ce=DMF,nce=DMF --set ce.loss_type=ce
+  --models A,B,C           RecBole's or ours, or module:Class of your own; LABEL=MODEL gives a model
+                           another name, so that it can be compared with itself:
+                           --models=ce=DMF,nce=DMF --set ce.loss_type=ce
   --seeds 1,2,3            a run each (default: 1,2,3); deterministic models run once
   --set MODEL.OPTION=VALUE an option of one model, MODEL as in --models; may be repeated
   --OPTION=VALUE           an option of all models, for example --epochs=20 or --data_path=FOLDER
@@ -53,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
     for word in given.named["models"].split(","):
         label, _, name = word.strip().rpartition("=")
         found = find_column(name, experiment)
-        label = label or name
+        label = label or re.split("[:.]", name)[-1]  # of module:Class the class
         layers = [
             tuned_options(name, found, experiment, dataset),
             (f"{found.label}'s definition", found.options),

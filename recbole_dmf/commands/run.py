@@ -10,7 +10,8 @@ usage: run_recbole --model=NAME --dataset=NAME [--option=value ...]
 Train and test a RecBole general recommender under the DMF paper's protocol.
 
   --model, -m NAME         DMF, BPR, LightGCN, EASE, NeuMF, ItemKNN, Pop, ...; RecBoleDMF is
-                           RecBole's built-in DMF
+                           RecBole's built-in DMF; module:Class is a class of your own, its module
+                           on PYTHONPATH
   --dataset, -d NAME       ml-100k comes with RecBole; others are read from
                            DATA_PATH/NAME/NAME.inter
   --config_files "A B"     YAML files of options, later ones win
