@@ -53,7 +53,7 @@ def build_config(
         options = merged(read_preset(options["preset"], model), options)
     if options.get("protocol") is not None:
         options = merged(read_protocol(options["protocol"]), options)
-    model = _named("model", model, "DMF")
+    model = _named("model", model or options.get("model"), "DMF")
     dataset = _named("dataset", dataset or options.get("dataset"), "ml-100k")
     check_name(dataset, "a data set's name (give its folder with --data_path)")
     find_model(model)

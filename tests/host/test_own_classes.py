@@ -208,3 +208,11 @@ def test_a_comparison_takes_classes(tiny, tmp_path):
     )
     assert (named["label"], named["model"]) == ("own", "Nearest")
     assert (plain["label"], plain["metrics"]) == ("Nearest", named["metrics"])
+
+
+def test_a_preset_of_the_parent(tiny):
+    options = {"data_path": str(tiny), "preset": "dmf-author-code"}
+    config = build_config(own_models.NegatedDMF, "tiny", None, options)
+    assert (config["model"], config["init"]) == ("NegatedDMF", "xavier")
+    with pytest.raises(UserError, match="is of DMF, not of Nearest"):
+        build_config(own_models.Nearest, "tiny", None, options)
