@@ -1,14 +1,12 @@
 """`recbole-dmf compare`: several models in one table."""
 
-import re
 from collections.abc import Sequence
 
 from recbole_dmf.commands.arguments import parse_open
-from recbole_dmf.commands.comparison import column_of, run_or_list
+from recbole_dmf.commands.comparison import run_or_list
 from recbole_dmf.commands.model_arguments import take_settings
 from recbole_dmf.errors import UserError
-from recbole_dmf.experiments.option_sources import tuned_options
-from recbole_dmf.experiments.plan import TUNED, find_column, read_experiment
+from recbole_dmf.experiments.named_models import columns_of
 
 HELP = """\
 usage: recbole-dmf compare --dataset=NAME --models=A,B,C [--seeds=1,2,3]
@@ -49,22 +47,9 @@ def main(argv: Sequence[str]) -> int:
     for name in ("dataset", "models"):
         if not given.named.get(name):
             raise UserError(f"--{name} is missing; see recbole-dmf compare --help.")
-    dataset = given.named["dataset"]
-    experiment = read_experiment(TUNED)
-    columns, expected = [], {}
-    for word in given.named["models"].split(","):
-        label, _, name = word.strip().rpartition("=")
-        found = find_column(name, experiment)
-        label = label or re.split("[:.]", name)[-1]  # of module:Class the class
-        layers = [
-            tuned_options(name, found, experiment, dataset),
-            (f"{found.label}'s definition", found.options),
-            ("the command line", given.options),
-            ("--set", chosen.pop(label, {})),
-        ]
-        columns.append(column_of(label, found.model, layers))
-        if found.label in experiment.expected.get(dataset, {}):
-            expected[label] = experiment.figures(dataset)[found.label]
+    dataset, models = given.named["dataset"], given.named["models"].split(",")
+    options, own = ("the command line", given.options), ("--set", chosen)
+    columns, expected = columns_of(models, dataset, options, own)
     return run_or_list(
         given, f"results/{dataset}", "Comparison", dataset, columns, chosen, expected
     )

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from recbole_dmf.commands.arguments import parse_open
-from recbole_dmf.commands.comparison import column_of, run_or_list
+from recbole_dmf.commands.comparison import run_or_list
 from recbole_dmf.commands.model_arguments import take_settings
 from recbole_dmf.data.lines import listed
 from recbole_dmf.errors import UserError
+from recbole_dmf.experiments.option_sources import column_of
 from recbole_dmf.experiments.plan import experiment_names, read_experiment
 from recbole_dmf.options import clip
 
