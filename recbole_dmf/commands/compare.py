@@ -48,8 +48,9 @@ def main(argv: Sequence[str]) -> int:
         if not given.named.get(name):
             raise UserError(f"--{name} is missing; see recbole-dmf compare --help.")
     dataset, models = given.named["dataset"], given.named["models"].split(",")
-    options, own = ("the command line", given.options), ("--set", chosen)
-    columns, expected = columns_of(models, dataset, options, own)
+    columns, expected = columns_of(
+        models, dataset, ("the command line", given.options), ("--set", chosen)
+    )
     return run_or_list(
         given, f"results/{dataset}", "Comparison", dataset, columns, chosen, expected
     )
