@@ -1,6 +1,7 @@
 """Files, options and preset -> checked settings."""
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from recbole_dmf.evaluation.metrics import METRICS
 from recbole_dmf.host.config import DERIVED, make_config
 from recbole_dmf.host.dataset import is_our_split
 from recbole_dmf.host.lookup import find_model
+from recbole_dmf.host.own_classes import add_class, find_class, import_class, own_path
 from recbole_dmf.host.plugin import register
 from recbole_dmf.host.properties import (
     default_settings,
@@ -25,7 +27,7 @@ _NO_MATTER = {"data_path", "checkpoint_dir", "show_progress", "state"}
 
 
 def build_config(
-    model: str | None,
+    model: str | type | None,
     dataset: str | None,
     config_file_list: Sequence[str] | None = None,
     config_dict: dict[str, Any] | None = None,
@@ -33,7 +35,9 @@ def build_config(
     """Check all options and build RecBole's Config from them.
 
     Args:
-        model, dataset: names; None: they stand in the options.
+        model: name, a class that the user wrote, or its `module:qualname`, which is imported;
+            None: it stands in the options, which name only classes that are imported.
+        dataset: name; None: it stands in the options.
         config_file_list: YAML files of options, later ones win.
         config_dict: options, which win over the files; see `options.merged`.
 
@@ -44,6 +48,7 @@ def build_config(
     layers = {str(file): load_yaml(Path(file)) for file in config_file_list or []}
     layers["the options"] = config_dict or {}
     options = merged(*layers.values())
+    model = _model_of(model, options)
     if options.get("preset") is not None:
         options = merged(read_preset(options["preset"], model), options)
     if options.get("protocol") is not None:
@@ -53,6 +58,10 @@ def build_config(
     check_name(dataset, "a data set's name (give its folder with --data_path)")
     find_model(model)
     defaults = {**default_settings(model, dataset), "model": model, "dataset": dataset}
+    defaults["model_class"] = None
+    if path := own_path(model):
+        defaults |= _options_of_its_own(path, options, defaults)
+        options["model_class"] = path
     for source, content in layers.items():
         check_options(content, defaults, strict_options(model), source)
     config = make_config(model, dataset, options)
@@ -60,6 +69,29 @@ def build_config(
         _check_split(config)
         _check_metrics(config)
     return config
+
+
+def _model_of(model: str | type | None, options: dict[str, Any]) -> str | None:
+    """The model's name, where the call or the options say it; classes are made known."""
+    path, named = options.pop("model_class", None), options.get("model")
+    if model is None or model == named:
+        return named if path is None else find_class(path)
+    if isinstance(model, str):
+        return import_class(model) if ":" in model else model
+    return add_class(model)
+
+
+def _options_of_its_own(
+    path: str, options: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> dict[str, None]:
+    """Options that only a class that the user wrote can know; any type."""
+    own = [name for name in options if name not in defaults]
+    if own:
+        logging.getLogger().warning(
+            f"options that {path} alone can know, and nothing here checks: "
+            f"{', '.join(clip(str(name)) for name in own)}"
+        )
+    return dict.fromkeys(own)
 
 
 def _named(what: str, name: Any, example: str) -> str:

@@ -58,7 +58,7 @@ _CAN_GO_ON = (DISK_FULL, NOT_WRITABLE, OUT_OF_MEMORY, INTERRUPTED, TERMINATED)
 
 
 def run_recbole(
-    model: str | None = None,
+    model: str | type | None = None,
     dataset: str | None = None,
     config_file_list: list[str] | None = None,
     config_dict: dict[str, Any] | None = None,
@@ -68,7 +68,8 @@ def run_recbole(
     """Train and test a model, as RecBole's function of the same name does.
 
     Args:
-        model: name of a general recommender; may stand in the other arguments.
+        model: name of a recommender, a class of your own, or `module:Class`; may stand in the
+            other arguments.
         dataset: name of a data set; may stand in the other arguments.
         config_file_list: YAML files of options, later ones win.
         config_dict: options, which win over the files.

@@ -9,23 +9,10 @@ from recbole_dmf.commands.model_arguments import whole_numbers
 from recbole_dmf.commands.report import print_report
 from recbole_dmf.errors import FAILED
 from recbole_dmf.experiments.compare import compare
-from recbole_dmf.experiments.option_sources import Layer, combine
+from recbole_dmf.experiments.option_sources import column_of
 from recbole_dmf.experiments.plan import Column, Experiment
 from recbole_dmf.experiments.planned_runs import check_labels, plan_runs
 from recbole_dmf.experiments.progress import dry_run
-
-
-def column_of(label: str, model: str, layers: Sequence[Layer]) -> Column:
-    """A column with the options of all layers; says where they come from.
-
-    Args:
-        label, model: the column's.
-        layers: later ones win.
-    """
-    options, sources = combine(label, layers)
-    if sources:
-        print(sources)
-    return Column(label, model, options)
 
 
 def experiment_columns(

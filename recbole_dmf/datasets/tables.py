@@ -195,14 +195,13 @@ def _parquet(source: Path, columns: Columns) -> pd.DataFrame:
         from pyarrow.parquet import ParquetFile
     except ImportError:
         raise UserError(
-            f"{source}: reading Parquet needs pyarrow. Run `pip install 'pyarrow<22'` "
-            "(newer ones need numpy 2, which RecBole does not work with), "
-            "or save the table as CSV."
+            f"{source}: reading Parquet needs pyarrow. Run "
+            "`pip install 'pyarrow>=15'`, or save the table as CSV."
         ) from None
     if int(pyarrow.__version__.split(".")[0]) < 15:
         raise UserError(
             f"pyarrow {pyarrow.__version__} runs code that is hidden in a Parquet file "
-            "(CVE-2023-47248). Run `pip install 'pyarrow>=15,<22'`."
+            "(CVE-2023-47248). Run `pip install 'pyarrow>=15'`."
         )
     try:
         with ParquetFile(source) as file:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from recbole.data.dataset import Dataset as RecBoleDataset
 from recbole.data.interaction import Interaction
-from recbole.utils import FeatureSource, FeatureType, get_model
+from recbole.utils import FeatureSource, FeatureType
 
 from recbole_dmf.data.atomic import check_ratings, read_inter
 from recbole_dmf.data.benchmark_files import read_candidates, split_parts
@@ -17,6 +17,7 @@ from recbole_dmf.data.side_files import read_side
 from recbole_dmf.data.split import Split, drop_duplicates, leave_one_out, leave_two_out
 from recbole_dmf.errors import UserError
 from recbole_dmf.host.option_layers import is_described
+from recbole_dmf.host.own_classes import model_class
 from recbole_dmf.host.properties import recbole_properties
 
 SPLIT = "latest_test_random_valid"  # value of eval_args.split.LS for the paper's split
@@ -50,7 +51,7 @@ class LeaveOneOutDataset(RecBoleDataset):
     @property
     def has_order(self) -> bool:
         """Whether the model reads the order of time, so that the interactions need it."""
-        model = get_model(self.config["model"])
+        model = model_class(self.config["model"])
         return bool(self.config["recent_items"]) or getattr(model, "reads_order", False)
 
     def _load_inter_feat(self, token, dataset_path):
@@ -227,7 +228,7 @@ class LeaveOneOutDataset(RecBoleDataset):
             self.inter_feat = self.inter_feat.assign(**{N_EARLIER: n_earlier})
             self.set_field_property(N_EARLIER, FeatureType.TOKEN, FeatureSource.INTERACTION, 1)
         self._change_feat_format()
-        if time is not None and getattr(get_model(self.config["model"]), "reads_time", False):
+        if time is not None and getattr(model_class(self.config["model"]), "reads_time", False):
             self.inter_feat.interaction[EXACT_TIME] = torch.from_numpy(time)
         if self.has_order and self._validates_on_latest():
             self.known_at_test = self._rows(torch.from_numpy(known))

@@ -5,13 +5,14 @@ import recbole.model.general_recommender
 import recbole.model.sequential_recommender
 from recbole.data.dataset import Dataset as RecBoleDataset
 from recbole.data.utils import get_dataloader
-from recbole.utils import get_model, get_trainer
+from recbole.utils import get_trainer
 
 from recbole_dmf.data.negatives import NegativeSampler
 from recbole_dmf.errors import UserError
 from recbole_dmf.host.dataset import LeaveOneOutDataset
 from recbole_dmf.host.option_layers import RUNNABLE
 from recbole_dmf.host.our_models import OUR_MODELS, model_module
+from recbole_dmf.host.own_classes import family, has_own, model_class, own_path
 from recbole_dmf.host.sequential import (
     NOT_RUNNABLE,
     SequenceDataset,
@@ -40,7 +41,7 @@ def find_model(name: str) -> type:
         UserError: no such model, or one of another kind.
     """
     try:
-        found = get_model(name)
+        found = model_class(name)
         if not hasattr(found, "type"):  # a name such as __doc__ finds something else there
             raise AttributeError(name)
     except (ImportError, AttributeError, ValueError) as error:
@@ -62,12 +63,19 @@ def find_model(name: str) -> type:
 def load_dataset(config: Config) -> LeaveOneOutDataset:
     """Read and filter the configured data set."""
     usual = SequenceDataset if is_sequential(find_model(config["model"])) else LeaveOneOutDataset
-    return getattr(recbole.data.dataset, f"{config['model']}Dataset", usual)(config)
+    return getattr(recbole.data.dataset, f"{family(config['model'])}Dataset", usual)(config)
 
 
 def find_trainer(config: Config) -> type:
-    """RecBole's trainer class for the configured model."""
-    return get_trainer(config["MODEL_TYPE"], config["model"])
+    """The trainer class that RecBole finds for the configured model.
+
+    A class that the user wrote has the one of the model that it derives from, except where it has
+    a `calculate_loss` of its own, which RecBole's trainers call and ours do not.
+    """
+    name = config["model"]
+    if own_path(name):
+        name = name if has_own(model_class(name), "calculate_loss") else family(name)
+    return get_trainer(config["MODEL_TYPE"], name)
 
 
 def train_loader(config: Config, train: RecBoleDataset, sampler: NegativeSampler | None):

@@ -10,6 +10,7 @@ from recbole_dmf.data.benchmark_files import find_parts, part_names
 from recbole_dmf.data.header import header_fields
 from recbole_dmf.errors import UserError
 from recbole_dmf.host.our_models import OUR_MODELS
+from recbole_dmf.host.own_classes import family
 from recbole_dmf.host.properties import (
     default_settings,
     recbole_model_properties,
@@ -30,6 +31,7 @@ def load_internal_config_dict(self, model, model_class, dataset):
     Protocol < model < data set; of a data set's options, what its files suggest < our shipped
     file < the one beside the data. Models of other kinds stay as RecBole has them.
     """
+    name, model = model, family(model)
     _recbole_layers(self, model, model_class, dataset)
     if model_class.type not in RUNNABLE:
         return
@@ -41,9 +43,10 @@ def load_internal_config_dict(self, model, model_class, dataset):
     settings.update({k: v for k, v in protocol.items() if k not in of_model})
     settings.update(shipped_properties("model", model))
     for layer in _data_set_layers(settings, given, model, dataset):
-        of_this_model = layer.get("model_settings", {}).get(model, {})
+        by_model = layer.get("model_settings", {})
         layer = {key: value for key, value in layer.items() if key != "model_settings"}
-        settings.update(merged(settings, layer, of_this_model))
+        of_this = (by_model.get(each, {}) for each in dict.fromkeys((model, name)))
+        settings.update(merged(settings, layer, *of_this))
     given.update({name: merged(settings, given)[name] for name in KEYS if name in given})
     if model_class.type == ModelType.SEQUENTIAL:
         _leave_negatives_out(settings, given)
