@@ -5,10 +5,13 @@
     python run_scripts/benchmark.py --growth
     python run_scripts/benchmark.py --time-to-quality --dataset=ml-1m --data_path=../shared/data
     python run_scripts/benchmark.py --device=cuda --dataset=ml-1m --data_path=../shared/data
+    python run_scripts/benchmark.py --sequential --dataset=ml-1m --data_path=../shared/data
 
 Each measurement runs in a process of its own, the two sides in turns, `--repeats` times; tables
 show medians. Each command writes a JSON file and a plot into `--out`. RecBole's DMF runs on
-unmodified RecBole. `--device` alone measures everything on that device in one table.
+unmodified RecBole. `--device` alone measures everything on that device in one table;
+`--sequential` sets our SASRec and `dmf-best` beside RecBole's SASRec, whose epoch is the median of
+`--steps` of its steps times their number.
 """
 
 import argparse
@@ -43,6 +46,8 @@ def arguments() -> argparse.Namespace:
     add("--time-to-quality", action="store_true")
     add("--peer_curves", nargs="*", help="run folders of RecBole's form, --time-to-quality")
     add("--epochs", type=int, help="at most, --time-to-quality")
+    add("--sequential", action="store_true", help="models that read the order of time")
+    add("--sequence_length", type=int, default=50, help="items that both SASRecs read")
     add("--device", choices=("cpu", "cuda"), help="cpu by default; alone: the whole table")
     add("--size", type=size, default=list(GROWTH[-1]), help="USERS,ITEMS,RATINGS of that table")
     add("--scratch", help=argparse.SUPPRESS)
@@ -61,6 +66,7 @@ def main() -> None:
     from benchmarks.growth import growth, plot_growth
     from benchmarks.quality import plot_time_to_quality, time_to_quality
     from benchmarks.results import write_results
+    from benchmarks.sequential import plot_sequential, sequential_table
     from benchmarks.step_table import plot_table, table
 
     with tempfile.TemporaryDirectory() as args.scratch:
@@ -68,6 +74,9 @@ def main() -> None:
             write_results(args, "growth", growth(args), plot_growth)
         elif args.time_to_quality:
             write_results(args, "time-to-quality", time_to_quality(args), plot_time_to_quality)
+        elif args.sequential:
+            name = f"sequential-{args.dataset}"
+            write_results(args, name, sequential_table(args), plot_sequential)
         elif args.device:
             write_results(args, f"device-{args.device}", device_table(args), plot_table)
         else:

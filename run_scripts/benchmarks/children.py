@@ -17,6 +17,9 @@ MEASUREMENTS = {
     "recbole": "peer:measure_recbole",
     "growth_recbole": "peer:measure_growth_recbole",
     "stages": "stages:measure_stages",
+    "recbole_sasrec": "peer:measure_recbole_sasrec",
+    "our_sasrec": "sequential:measure_our_sasrec",
+    "dmf_best": "sequential:measure_dmf_best",
 }
 
 

@@ -14,7 +14,7 @@ from recbole.data.dataloader import FullSortEvalDataLoader
 from recbole.trainer import Trainer
 from recbole.utils import get_model, init_seed
 
-from benchmarks.setting import LAYERS
+from benchmarks.setting import LAYERS, SASREC
 from benchmarks.timing import measure_steps, phase, report, report_memory, seconds_of
 
 
@@ -27,10 +27,17 @@ def recbole_config(args):
         "user_hidden_size_list": LAYERS[1:],
         "item_hidden_size_list": LAYERS[1:],
         "inter_matrix_type": "rating",
-        "load_col": {"inter": ["user_id", "item_id", "rating", "timestamp"]},
         "normalize_all": False,
         "train_neg_sample_args": {"distribution": "uniform", "sample_num": args.negatives},
         "train_batch_size": args.batch_size,
+    }
+    return _config(args, "DMF", options)
+
+
+def _config(args, model: str, options: dict):
+    options = {
+        **options,
+        "load_col": {"inter": ["user_id", "item_id", "rating", "timestamp"]},
         "eval_args": {
             "split": {"LS": "valid_and_test"},
             "order": "TO",
@@ -45,7 +52,7 @@ def recbole_config(args):
     }
     if args.data_path is not None:
         options["data_path"] = args.data_path
-    return Config(model="DMF", dataset=args.dataset, config_dict=options)
+    return Config(model=model, dataset=args.dataset, config_dict=options)
 
 
 def recbole_step(trainer):
@@ -80,6 +87,33 @@ def measure_recbole(args) -> None:
     n_batches = len(train_data)
     seconds, cpu = measure_steps(train_data, step, args.steps, args.device)
     report(step_ms=1e3 * seconds, step_cpu_ms=1e3 * cpu, epoch_seconds=seconds * n_batches)
+    report(evaluation_seconds=seconds_of(lambda: trainer.evaluate(test_data, False)))
+    full = FullSortEvalDataLoader(config, test_data._dataset, test_data._sampler)
+    report(full_ranking_seconds=seconds_of(lambda: trainer.evaluate(full, False)))
+    report_memory()
+
+
+def measure_recbole_sasrec(args) -> None:
+    """RecBole's SASRec with its own batch size: an instance for each training interaction."""
+    options = {
+        **SASREC,
+        "loss_type": "CE",
+        "train_neg_sample_args": None,
+        "MAX_ITEM_LIST_LENGTH": args.sequence_length,
+    }
+    config = _config(args, "SASRec", options)
+    init_seed(config["seed"], config["reproducibility"])
+    train_data, _, test_data = data_preparation(config, create_dataset(config))
+    os.chdir(args.scratch)
+    model = get_model("SASRec")(config, train_data._dataset).to(config["device"])
+    trainer = Trainer(config, model)
+    trainer.eval_collector.data_collect(train_data)
+    model.train()
+    n_batches = len(train_data)
+    seconds, cpu = measure_steps(train_data, recbole_step(trainer), args.steps, args.device)
+    report(epoch_seconds=seconds * n_batches, epoch_cpu_seconds=cpu * n_batches)
+    report(steps_of_epoch=float(n_batches), steps_timed=float(min(args.steps, n_batches)))
+    report_memory()
     report(evaluation_seconds=seconds_of(lambda: trainer.evaluate(test_data, False)))
     full = FullSortEvalDataLoader(config, test_data._dataset, test_data._sampler)
     report(full_ranking_seconds=seconds_of(lambda: trainer.evaluate(full, False)))
