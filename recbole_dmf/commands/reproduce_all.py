@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from recbole_dmf.commands.arguments import CommandLine, parse_open
 from recbole_dmf.commands.comparison import experiment_columns
-from recbole_dmf.commands.model_arguments import whole_numbers
+from recbole_dmf.commands.model_arguments import take_settings, whole_numbers
 from recbole_dmf.commands.report import print_report
 from recbole_dmf.errors import FAILED, UserError
 from recbole_dmf.experiments.compare import compare
 from recbole_dmf.experiments.plan import PAPER, Column, read_experiment
-from recbole_dmf.experiments.planned_runs import PlannedRun, plan_runs
+from recbole_dmf.experiments.planned_runs import PlannedRun, check_labels, plan_runs
 from recbole_dmf.experiments.progress import dry_run, time_left
 
 
@@ -20,17 +21,18 @@ def main(words: Sequence[str]) -> int:
     Raises:
         UserError: as `compare`, or the command line cannot be understood.
     """
-    own = ("dataset", "seeds", "results", "models", "set")
+    words, chosen = take_settings(words)
+    own = ("dataset", "seeds", "results", "models")
     given = parse_open(words, own, ("fresh", "dry_run"), {"d": "dataset"})
-    for name in ("models", "set"):
-        if name in given.named:
-            raise UserError(f"--{name} is of one table; reproduce {PAPER[0]} has it.")
+    if "models" in given.named:
+        raise UserError(f"--models is of one table; recbole-dmf reproduce {PAPER[0]} has it.")
     dataset = given.named.get("dataset")
     if not dataset:
         raise UserError("--dataset is missing; for example --dataset=ml-100k.")
     seeds = whole_numbers(given.named.get("seeds", "1,2,3"), "seeds")
     results = Path(given.named.get("results", "results"))
-    columns = {name: _columns(name, dataset, given) for name in PAPER}
+    columns = {name: _columns(name, dataset, given, chosen) for name in PAPER}
+    check_labels([column for of_table in columns.values() for column in of_table], chosen)
     runs = {
         name: plan_runs(results / f"{name}-{dataset}", dataset, columns[name], seeds)
         for name in PAPER
@@ -48,10 +50,12 @@ def main(words: Sequence[str]) -> int:
     return FAILED if n_failed else 0
 
 
-def _columns(name: str, dataset: str, given: CommandLine) -> list[Column]:
+def _columns(
+    name: str, dataset: str, given: CommandLine, chosen: dict[str, dict[str, Any]]
+) -> list[Column]:
     experiment = read_experiment(name)
     labels = [column.label for column in experiment.columns]
-    return experiment_columns(name, experiment, dataset, labels, given.options, {})
+    return experiment_columns(name, experiment, dataset, labels, given.options, chosen)
 
 
 def _reproduce(

@@ -207,7 +207,7 @@ def _make(run: PlannedRun) -> str | None:
 def _figures(result: Mapping[str, Any], metrics: Sequence[str]) -> str:
     test = result["metrics"]["test"]["expected"]
     shown = (f"{shown_name(metric)} {test[metric]:.4f}" for metric in headline(metrics))
-    return f"{', '.join(shown)} in {duration(result['seconds']['total'])}"
+    return f"{', '.join(shown)} (expected) in {duration(result['seconds']['total'])}"
 
 
 def _check_candidates(
