@@ -145,7 +145,9 @@ def results_page() -> str:
     for name, heading in COMPARISONS.items():
         links = f"Data: [{name}/results.csv]({name}/results.csv), tests: "
         links += f"[summary.md]({name}/summary.md)\n"
-        parts.append(f"## {heading}\n\n{caution(MEASURED / name)}{comparison_table(MEASURED / name)}\n{links}")
+        parts.append(
+            f"## {heading}\n\n{caution(MEASURED / name)}{comparison_table(MEASURED / name)}\n{links}"
+        )
     return "\n".join(parts)
 
 
