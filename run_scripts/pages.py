@@ -70,7 +70,7 @@ ml-1m file (1,000,209 ratings, 2,999 users with known times) and are to be measu
 
 
 def figures(folder: Path, reading: str = "expected") -> dict[str, tuple[float, float, int]]:
-    """{model: (HR@10, NDCG@10, seeds)} on test in a reading, mean over seeds; {} if not measured."""
+    """{model: (HR@10, NDCG@10, seeds)} on test in a reading, means over seeds; {} without it."""
     found: dict[str, dict[str, list[float]]] = {}
     with (folder / "results.csv").open(newline="") as file:
         for row in csv.DictReader(file):
@@ -145,9 +145,8 @@ def results_page() -> str:
     for name, heading in COMPARISONS.items():
         links = f"Data: [{name}/results.csv]({name}/results.csv), tests: "
         links += f"[summary.md]({name}/summary.md)\n"
-        parts.append(
-            f"## {heading}\n\n{caution(MEASURED / name)}{comparison_table(MEASURED / name)}\n{links}"
-        )
+        folder = MEASURED / name
+        parts.append(f"## {heading}\n\n{caution(folder)}{comparison_table(folder)}\n{links}")
     return "\n".join(parts)
 
 
