@@ -15,7 +15,8 @@ HELP = """\
 usage: recbole-dmf reproduce {names} --dataset=NAME [--seeds=1,2,3]
                              [--models=LABEL,...] [--set LABEL.OPTION=VALUE ...]
                              [--OPTION=VALUE ...]
-       recbole-dmf reproduce all --dataset=NAME [--seeds=1,2,3] [--OPTION=VALUE ...]
+       recbole-dmf reproduce all --dataset=NAME [--seeds=1,2,3]
+                             [--set LABEL.OPTION=VALUE ...] [--OPTION=VALUE ...]
        recbole-dmf reproduce claims [--results=FOLDER] [--datasets=NAME,...] [--out=FOLDER]
 
 Run a table of the paper again on one data set, its figures beside ours, or our ablation; or all

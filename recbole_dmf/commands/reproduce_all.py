@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from recbole_dmf.commands.arguments import CommandLine, parse_open
 from recbole_dmf.commands.comparison import experiment_columns
-from recbole_dmf.commands.model_arguments import whole_numbers
+from recbole_dmf.commands.model_arguments import take_settings, whole_numbers
 from recbole_dmf.commands.report import print_report
 from recbole_dmf.errors import FAILED, UserError
 from recbole_dmf.experiments.compare import compare
 from recbole_dmf.experiments.plan import PAPER, Column, read_experiment
-from recbole_dmf.experiments.planned_runs import PlannedRun, plan_runs
+from recbole_dmf.experiments.planned_runs import PlannedRun, check_labels, plan_runs
 from recbole_dmf.experiments.progress import dry_run, time_left
 
 
@@ -20,17 +21,18 @@ def main(words: Sequence[str]) -> int:
     Raises:
         UserError: as `compare`, or the command line cannot be understood.
     """
-    own = ("dataset", "seeds", "results", "models", "set")
+    words, chosen = take_settings(words)
+    own = ("dataset", "seeds", "results", "models")
     given = parse_open(words, own, ("fresh", "dry_run"), {"d": "dataset"})
-    for name in ("models", "set"):
-        if name in given.named:
-            raise UserError(f"--{name} is of one table; reproduce {PAPER[0]} has it.")
+    if "models" in given.named:
+        raise UserError(f"--models is of one table; recbole-dmf reproduce {PAPER[0]} has it.")
     dataset = given.named.get("dataset")
     if not dataset:
         raise UserError("--dataset is missing; for example --dataset=ml-100k.")
     seeds = whole_numbers(given.named.get("seeds", "1,2,3"), "seeds")
     results = Path(given.named.get("results", "results"))
-    columns = {name: _columns(name, dataset, given) for name in PAPER}
+    columns = {name: _columns(name, dataset, given, chosen) for name in PAPER}
+    check_labels([column for of_table in columns.values() for column in of_table], chosen)
     runs = {
         name: plan_runs(results / f"{name}-{dataset}", dataset, columns[name], seeds)
         for name in PAPER
@@ -41,17 +43,21 @@ def main(words: Sequence[str]) -> int:
     n_failed = 0
     for place, name in enumerate(PAPER):
         print(f"\n{read_experiment(name).title} ({place + 1} of {len(PAPER)})", flush=True)
-        others = [run for other in PAPER if other != name for run in runs[other]]
+        earlier = [run for other in PAPER[:place] for run in runs[other]]
         later = [run for other in PAPER[place + 1 :] for run in runs[other]]
-        n_failed += _reproduce(results, name, dataset, columns[name], seeds, given, (others, later))
+        # With --fresh a run of a later table is one of before.
+        equal = earlier if "fresh" in given.flags else [*earlier, *later]
+        n_failed += _reproduce(results, name, dataset, columns[name], seeds, given, (equal, later))
     print(f"\nThe claims on these figures: recbole-dmf reproduce claims --results={results}")
     return FAILED if n_failed else 0
 
 
-def _columns(name: str, dataset: str, given: CommandLine) -> list[Column]:
+def _columns(
+    name: str, dataset: str, given: CommandLine, chosen: dict[str, dict[str, Any]]
+) -> list[Column]:
     experiment = read_experiment(name)
     labels = [column.label for column in experiment.columns]
-    return experiment_columns(name, experiment, dataset, labels, given.options, {})
+    return experiment_columns(name, experiment, dataset, labels, given.options, chosen)
 
 
 def _reproduce(
@@ -63,14 +69,24 @@ def _reproduce(
     given: CommandLine,
     others: tuple[Sequence[PlannedRun], Sequence[PlannedRun]],
 ) -> int:
-    """Run one table and print its report; the number of runs that failed."""
+    """Run one table and print its report; the number of runs that failed.
+
+    Args:
+        others: runs that may be copied, and runs of later tables.
+    """
     experiment = read_experiment(name)
     folder = results / f"{name}-{dataset}"
     figures = experiment.figures(dataset)
     fresh = "fresh" in given.flags
-    report, n_failed = compare(
-        folder, experiment.title, dataset, columns, seeds, figures, fresh, *others
-    )
+    try:
+        report, n_failed = compare(
+            folder, experiment.title, dataset, columns, seeds, figures, fresh, *others
+        )
+    except UserError as error:
+        if error.exit_code != FAILED:
+            raise
+        print(f"{experiment.title}: {error}", flush=True)  # the other tables may fare better
+        return len(columns) * len(seeds)
     print_report(report)
     return n_failed
 

@@ -53,7 +53,7 @@ def compare(
         fresh: run again what is finished.
         others: of other comparisons on this data set; a finished one with the same options is
             copied, not run again.
-        later: those of `others` that come after this comparison, for the time that is left.
+        later: of comparisons that come after this one, for the time that is left.
 
     Returns:
         The report, and the number of runs that failed.
@@ -156,7 +156,7 @@ def _run_all(
                     continue
             result = read_result(run.folder)
             if reason is not None:
-                left = time_left([*runs, *others], [*runs[number:], *later])
+                left = time_left([*runs, *others, *later], [*runs[number:], *later])
                 print(f"{place}: {_figures(result, about['metrics'])}{left}", flush=True)
             _check_candidates(result, run, hashes)
         write_text(folder / "comparison.json", json.dumps(about, indent=2))
@@ -207,7 +207,7 @@ def _make(run: PlannedRun) -> str | None:
 def _figures(result: Mapping[str, Any], metrics: Sequence[str]) -> str:
     test = result["metrics"]["test"]["expected"]
     shown = (f"{shown_name(metric)} {test[metric]:.4f}" for metric in headline(metrics))
-    return f"{', '.join(shown)} in {duration(result['seconds']['total'])}"
+    return f"{', '.join(shown)} (expected) in {duration(result['seconds']['total'])}"
 
 
 def _check_candidates(
