@@ -39,6 +39,11 @@ def properties_folder() -> Path:
     )
 
 
+def property_names(kind: str) -> list[str]:
+    """Names of our property files `<kind>/*.yaml`."""
+    return sorted(file.stem for file in (properties_folder() / kind).glob("*.yaml"))
+
+
 def other_copies() -> list[Path]:
     """Folders of further copies of this package that this process could import."""
     folders = [Path(entry or ".").resolve() / PACKAGE.name for entry in sys.path]

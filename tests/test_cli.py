@@ -33,6 +33,20 @@ def test_help_does_not_import_torch(tmp_path):
     assert run_recbole("-h", cwd=tmp_path).stdout == result.stdout
 
 
+def test_the_help_of_no_command_imports_torch():
+    program = (
+        "import sys; from recbole_dmf import cli\n"
+        "for name in cli.COMMANDS:\n"
+        "    try: code = cli.guarded(cli.dispatch, [name, '--help'])\n"
+        "    except SystemExit as error: code = error.code\n"
+        "    loaded = {'torch', 'recbole', 'ray'} & set(sys.modules)\n"
+        "    assert not code and not loaded, (name, code, loaded)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "recbole-dmf import-checkpoint" in result.stdout
+
+
 def test_main_job_on_ml_100k(tmp_path):
     result = run_recbole("--model=DMF", "--dataset", "ml-100k", "--epochs=1", cwd=tmp_path)
     assert result.returncode == 0, result.stderr

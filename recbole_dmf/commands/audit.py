@@ -6,8 +6,6 @@ from pathlib import Path
 
 from recbole_dmf.commands.arguments import parse_open
 from recbole_dmf.errors import UserError
-from recbole_dmf.experiments.audit import audit
-from recbole_dmf.experiments.audit_file import text, write_audit
 
 HELP = """\
 usage: recbole-dmf audit --dataset=NAME [--out=FILE.json] [--OPTION=VALUE ...]
@@ -36,6 +34,9 @@ def main(argv: Sequence[str]) -> int:
     dataset = given.named.get("dataset")
     if not dataset:
         raise UserError("--dataset is missing; for example --dataset=ml-100k.")
+    from recbole_dmf.experiments.audit import audit  # takes seconds: not for --help
+    from recbole_dmf.experiments.audit_file import text, write_audit
+
     found = audit(dataset, given.options)
     print(text(found))
     if "out" in given.named:

@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 
 from recbole_dmf.commands.arguments import parse_open
-from recbole_dmf.commands.comparison import run_or_list
 from recbole_dmf.commands.model_arguments import take_settings
 from recbole_dmf.errors import UserError
-from recbole_dmf.experiments.named_models import columns_of
 
 HELP = """\
 usage: recbole-dmf compare --dataset=NAME --models=A,B,C [--seeds=1,2,3]
@@ -47,6 +45,9 @@ def main(argv: Sequence[str]) -> int:
     for name in ("dataset", "models"):
         if not given.named.get(name):
             raise UserError(f"--{name} is missing; see recbole-dmf compare --help.")
+    from recbole_dmf.commands.comparison import run_or_list  # takes seconds: not for --help
+    from recbole_dmf.experiments.named_models import columns_of
+
     dataset, models = given.named["dataset"], given.named["models"].split(",")
     columns, expected = columns_of(
         models, dataset, ("the command line", given.options), ("--set", chosen)

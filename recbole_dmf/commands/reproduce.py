@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 
-from recbole_dmf.commands import reproduce_all, reproduce_claims
 from recbole_dmf.commands.arguments import parse_open
-from recbole_dmf.commands.comparison import experiment_columns, run_or_list
 from recbole_dmf.commands.model_arguments import take_settings
 from recbole_dmf.data.lines import listed
 from recbole_dmf.errors import UserError
-from recbole_dmf.experiments.plan import experiment_names, read_experiment
+from recbole_dmf.installation import property_names
 from recbole_dmf.options import clip
 
 HELP = """\
@@ -45,11 +43,15 @@ def main(argv: Sequence[str]) -> int:
         UserError: as `compare`, or the command line cannot be understood.
     """
     if not argv or {"--help", "-h"} & set(argv):
-        print(HELP.format(names="|".join(experiment_names())), end="")
+        print(HELP.format(names="|".join(property_names("experiment"))), end="")
         return 0
     name, *words = argv
     if name.startswith("-"):
-        raise UserError(f"name the table first: recbole-dmf reproduce {experiment_names()[0]} ...")
+        raise UserError("name the table first: recbole-dmf reproduce table2 ...")
+    from recbole_dmf.commands import reproduce_all, reproduce_claims  # seconds: not for --help
+    from recbole_dmf.commands.comparison import experiment_columns, run_or_list
+    from recbole_dmf.experiments.plan import read_experiment
+
     if name == "all":
         return reproduce_all.main(words)
     if name == "claims":

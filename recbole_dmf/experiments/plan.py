@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from recbole_dmf.errors import UserError
-from recbole_dmf.host.properties import property_names, read_preset, shipped_properties
+from recbole_dmf.host.properties import read_preset, shipped_properties
+from recbole_dmf.installation import property_names
 from recbole_dmf.options import nearest
 
 TUNED = "table2"  # the file whose `settings` hold for every command

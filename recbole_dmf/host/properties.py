@@ -16,7 +16,7 @@ from recbole.utils.argument_list import (
 from recbole_dmf.errors import UserError
 from recbole_dmf.host.our_models import OUR_MODELS
 from recbole_dmf.host.own_classes import family, own_path
-from recbole_dmf.installation import properties_folder
+from recbole_dmf.installation import properties_folder, property_names
 from recbole_dmf.literals import load_yaml
 from recbole_dmf.options import Config, clip, nearest
 
@@ -29,12 +29,6 @@ def shipped_properties(kind: str, name: str) -> dict[str, Any]:
     """Our property file `<kind>/<name>.yaml`, or {} where there is none."""
     file = SHIPPED.joinpath(*filter(None, (kind, f"{name}.yaml")))
     return load_yaml(file) if file.is_file() else {}
-
-
-def property_names(kind: str) -> list[str]:
-    """Names of our property files `<kind>/*.yaml`."""
-    names = (file.name for file in SHIPPED.joinpath(kind).iterdir())
-    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
 
 
 def read_preset(name: str, model: str | None = None) -> dict[str, Any]:
