@@ -56,6 +56,35 @@ _EITHER = {
 }
 
 
+_FIRST_WIDTH = "RecBole's DMF, which runs as RecBoleDMF, has it; here it is the first number of"
+_WIDTHS = "RecBole's DMF, which runs as RecBoleDMF, has it; here the widths stand in"
+_EARLIER = "it is of earlier versions of RecBole; write"
+_EVAL_ARGS = f"{_EARLIER} eval_args, for example"
+# What to write in the place of options of RecBole's DMF and of older versions of RecBole.
+INSTEAD = {
+    "user_embedding_size": f"{_FIRST_WIDTH} user_layers, for example [64, 64]",
+    "item_embedding_size": f"{_FIRST_WIDTH} item_layers, for example [64, 64]",
+    "user_hidden_size_list": f"{_WIDTHS} user_layers, for example [64, 64]",
+    "item_hidden_size_list": f"{_WIDTHS} item_layers, for example [64, 64]",
+    "inter_matrix_type": "RecBole's DMF, which runs as RecBoleDMF, has it; here it is "
+    "interaction_matrix: binary ('01') or rating",
+    "eval_setting": f"{_EVAL_ARGS} {{split: {{RS: [8, 1, 1]}}, order: RO, mode: full}}",
+    "split_ratio": f"{_EVAL_ARGS} {{split: {{RS: [8, 1, 1]}}}}",
+    "leave_one_num": f"{_EVAL_ARGS} {{split: {{LS: valid_and_test}}}}",
+    "group_by_user": f"{_EVAL_ARGS} {{group_by: user}}",
+    "neg_sampling": f"{_EARLIER} train_neg_sample_args: {{distribution: uniform, sample_num: 1}}",
+    "training_neg_sample_num": f"{_EARLIER} train_neg_sample_args: {{sample_num: 1}}",
+    "min_user_inter_num": f'{_EARLIER} user_inter_num_interval: "[5,inf)"',
+    "max_user_inter_num": f'{_EARLIER} user_inter_num_interval: "[0,100]"',
+    "min_item_inter_num": f'{_EARLIER} item_inter_num_interval: "[5,inf)"',
+    "max_item_inter_num": f'{_EARLIER} item_inter_num_interval: "[0,100]"',
+    "lowest_val": f'{_EARLIER} val_interval: {{rating: "[3,inf)"}}',
+    "highest_val": f'{_EARLIER} val_interval: {{rating: "(-inf,3]"}}',
+    "equal_val": f'{_EARLIER} val_interval: {{rating: "[5,5]"}}',
+    "not_equal_val": f'{_EARLIER} val_interval: {{rating: "(-inf,5);(5,inf)"}}',
+}
+
+
 def check_name(name: str, what: str) -> None:
     """Raise for a name that is no plain file name.
 
@@ -180,7 +209,8 @@ def check_options(
     for name, value in options.items():
         if name not in defaults:
             shown = clip(str(name))
-            raise UserError(f"unknown option '{shown}' in {source}{nearest(shown, defaults)}")
+            hint = f"; {INSTEAD[name]}." if name in INSTEAD else nearest(shown, defaults)
+            raise UserError(f"unknown option '{shown}' in {source}{hint}")
         if reason := not_plain(value):
             raise UserError(f"option '{name}' in {source} is no plain value: {reason}.")
         problem = _wrong_type(name, value, defaults[name], name in own)
