@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
@@ -43,6 +44,7 @@ CHOICES = {
 # RecBole pickles these and unpickles whatever it finds there; data/utils.py:61 and 122.
 PICKLED = ("save_dataset", "dataset_save_path", "save_dataloaders", "dataloaders_save_path")
 PATHS = ("data_path", "checkpoint_dir")
+INTERVALS = ("val_interval", "user_inter_num_interval", "item_inter_num_interval")
 # Mappings of which people name some keys and mean the others as they are.
 KEYS = {
     "eval_args": ("split", "group_by", "order", "mode"),
@@ -183,6 +185,32 @@ def _wrong_type(name: str, value: Any, default: Any, strict: bool) -> str | None
     return f"expects {expected}, not {_short(value)}"
 
 
+def _bad_negatives(args: dict[str, Any]) -> str | None:
+    """What cannot be used; RecBole writes 'none' where there are no negatives."""
+    count, alpha = args.get("sample_num", 1), args.get("alpha", 1.0)
+    if count != "none" and (type(count) is not int or count < 1):
+        return f"has the sample_num {_short(count)}; give a whole number of at least 1"
+    if alpha != "none" and (isinstance(alpha, bool) or not isinstance(alpha, int | float)):
+        return f"has the alpha {_short(alpha)}; give a number"
+    return None
+
+
+def _bad_interval(value: Any) -> str | None:
+    """Why RecBole would pass over an interval, or one of several by column, without a word."""
+    for one in value.values() if isinstance(value, dict) else (value,):
+        if isinstance(one, list | tuple):  # of the ids that stay
+            continue
+        for interval in str(one).split(";"):
+            ends = re.fullmatch(r"[\[(]([^,]+),([^,]+)[\])]", interval.strip())
+            try:
+                low, high = map(float, ends.groups()) if ends else (math.nan, math.nan)
+            except ValueError:
+                low = high = math.nan
+            if not low <= high:
+                return f"has {_short(one)}, which is no interval; write for example '[3,inf)'"
+    return None
+
+
 def _unknown_key(value: dict[str, Any], known: Iterable[str]) -> str | None:
     for key in value:
         if key not in known:
@@ -225,6 +253,10 @@ def check_options(
             problem = f"must be finite, not {_short(value)}"
         if problem is None and name in KEYS and isinstance(value, dict):
             problem = _unknown_key(value, KEYS[name])
+        if problem is None and name == "train_neg_sample_args" and isinstance(value, dict):
+            problem = _bad_negatives(value)
+        if problem is None and name in INTERVALS and value is not None:
+            problem = _bad_interval(value)
         if name in PATHS and isinstance(value, str):
             problem = problem or _bad_path(value)
         if name in PICKLED and value:
