@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,26 @@ from recbole_dmf.host.properties import (
 from recbole_dmf.literals import load_yaml
 from recbole_dmf.options import Config, check_name, check_options, clip, merged
 
+# Options of RecBole's models that need the files of earlier runs -> (their names, how to get them).
+_PRETRAINED = {
+    ("use_pretrain", True): (
+        ("mf_pretrain_path", "mlp_pretrain_path"),
+        "train NeuMF once with mlp_train: False and once with mf_train: False, and name the "
+        "model.pt of each; or take the model NeuMFp, which trains both parts by itself",
+    ),
+    ("train_method", "after_pretrain"): (
+        ("pre_model_path",),
+        "name the file of a pretrained BPR as RecBole's ConvNCF asks for it",
+    ),
+    ("train_stage", "critic_pretrain"): (
+        ("pre_model_path",),
+        "train with train_stage: actor_pretrain first, and name its model.pt",
+    ),
+    ("train_stage", "finetune"): (
+        ("pre_model_path",),
+        "train with train_stage: critic_pretrain first, and name its model.pt",
+    ),
+}
 # Where things are and what is shown: not what a run's figures depend on.
 _NO_MATTER = {"data_path", "checkpoint_dir", "show_progress", "state"}
 
@@ -65,6 +86,7 @@ def build_config(
     for source, content in layers.items():
         check_options(content, defaults, strict_options(model), source)
     config = make_config(model, dataset, options)
+    _check_needs(config)
     if uses_our_split(config):
         _check_split(config)
         _check_metrics(config)
@@ -103,6 +125,20 @@ def _named(what: str, name: Any, example: str) -> str:
 def uses_our_split(config: Config) -> bool:
     """Whether the interactions are split and ranked as here, not as in RecBole."""
     return is_our_split(config["eval_args"])
+
+
+def _check_needs(config: Config) -> None:
+    """What RecBole would find missing when the data are read, or not at all."""
+    if config["log_wandb"] and find_spec("wandb") is None:
+        raise UserError(
+            "log_wandb needs the package wandb; install it (pip install wandb), or leave log_wandb "
+            "out. The run's folder has history.csv and a TensorBoard file in any case."
+        )
+    for (option, value), (names, how) in _PRETRAINED.items():
+        known = set(names) <= config.final_config_dict.keys()
+        missing = [name for name in names if not config[name]]
+        if known and missing and config[option] == value:
+            raise UserError(f"{option}: {value} needs {' and '.join(missing)}: {how}.")
 
 
 def _check_split(config: Config) -> None:

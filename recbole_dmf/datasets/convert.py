@@ -43,7 +43,7 @@ def to_atomic(
             there is none.
         timestamp_format: s, ms, us, ns, ISO8601, or as of `datetime.strptime`.
         min_rating: rows with a lower rating are left out.
-        drop_empty: rows with an empty field are left out.
+        drop_empty: rows with an empty or missing field are left out.
 
     Returns:
         The path of the file. Of duplicated (user, item) pairs it holds the latest. A warning says

@@ -168,7 +168,8 @@ def _chunks(
         ) from None
     except ValueError as error:  # ParserError is a ValueError, and names the line
         raise UserError(
-            f"{member.place}: not a table: {error}. Give every line as many fields as the header."
+            f"{member.place}: not a table: {str(error).strip()}. Give every line as many fields as "
+            "the header."
         ) from None
 
 
@@ -325,7 +326,9 @@ def _numbers(column: pd.Series, place: Callable[[int], str], role: str) -> np.nd
     row = int(np.argmax(bad_numbers(texts)))
     value = texts.iloc[row][:60]
     if not value:
-        remedy = "Correct or remove it; --drop-empty leaves out rows with an empty field."
+        remedy = (
+            "Correct or remove it; --drop-empty leaves out rows with an empty or missing field."
+        )
     elif role == "timestamp":
         remedy = "Say how it is written, for instance --timestamp-format=%Y-%m-%d."
     elif "," in value:

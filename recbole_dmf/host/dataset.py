@@ -16,6 +16,7 @@ from recbole_dmf.data.history import EXACT_TIME, N_EARLIER, count_earlier
 from recbole_dmf.data.side_files import read_side
 from recbole_dmf.data.split import Split, drop_duplicates, leave_one_out, leave_two_out
 from recbole_dmf.errors import UserError
+from recbole_dmf.host.data_options import check_columns, check_labels
 from recbole_dmf.host.option_layers import is_described
 from recbole_dmf.host.own_classes import model_class
 from recbole_dmf.host.properties import recbole_properties
@@ -63,6 +64,7 @@ class LeaveOneOutDataset(RecBoleDataset):
                     f"{folder / name}: no such file. Put the interactions there, "
                     + ("or correct benchmark_filename." if parts else "or correct --data_path.")
                 )
+        check_columns(self.config, [folder / name for name in names], self.logger)
         super()._load_inter_feat(token, dataset_path)
         assumed = []
         rating = self.config["RATING_FIELD"]
@@ -79,6 +81,23 @@ class LeaveOneOutDataset(RecBoleDataset):
                 f"no property file for {token}: {', '.join(assumed)}; "
                 f"`recbole-dmf init-dataset {folder}` writes it down"
             )
+
+    def _get_load_and_unload_col(self, source):
+        try:
+            return super()._get_load_and_unload_col(source)
+        except ValueError as error:
+            raise UserError(
+                "load_col and unload_col both name columns of one file; keep one of them."
+            ) from error
+
+    def _reset_index(self):
+        try:
+            super()._reset_index()
+        except ValueError as error:
+            raise UserError(
+                "no rows of a file are left after filtering; loosen val_interval, "
+                "user_inter_num_interval or item_inter_num_interval."
+            ) from error
 
     def _load_feat(self, filepath, source):
         """Ids, ratings and times by our reader on every path, further columns as RecBole's."""
@@ -135,6 +154,12 @@ class LeaveOneOutDataset(RecBoleDataset):
         return bool(self.config["val_interval"]) and self.benchmark_filename_list is None
 
     def _filter_by_field_value(self):
+        for name in self.config["val_interval"] or ():
+            if name not in self.field2type:
+                raise UserError(
+                    f"val_interval names {name!r}, which is no column that is read; there are "
+                    f"{', '.join(self.field2type)}. Correct it, or add the column to load_col."
+                )
         super()._filter_by_field_value()
         rating = self.config["RATING_FIELD"]
         if self._filters_ratings() and rating in self.inter_feat:
@@ -198,6 +223,7 @@ class LeaveOneOutDataset(RecBoleDataset):
 
     def build(self):
         parts = self.benchmark_filename_list
+        check_labels(self.config, self.inter_feat)
         if not is_our_split(self.config["eval_args"]):
             if self.has_order:
                 optional = self.config.internal_config_dict.get("recent_items") == 0

@@ -104,7 +104,8 @@ def _inferred(folder: Path, name: str, settings: dict[str, Any]) -> dict[str, An
     optional = [settings[key] for key in ("RATING_FIELD", "TIME_FIELD")]
     columns = [settings[key] for key in ("USER_ID_FIELD", "ITEM_ID_FIELD")]
     columns += [field for field in optional if all(field in fields for fields in headers)]
-    return {"benchmark_filename": parts, "load_col": {"inter": columns}}
+    unread = "inter" in (settings.get("unload_col") or {})  # all others are meant
+    return {"benchmark_filename": parts, "load_col": {"inter": "*" if unread else columns}}
 
 
 def _read_beside(folder: Path, model: str, name: str) -> dict[str, Any]:

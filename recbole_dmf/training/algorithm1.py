@@ -56,6 +56,11 @@ class DMFTrainer(BaseTrainer):
         self._rating = rating.to(device)
         self._n_earlier = feat[N_EARLIER].to(device) if N_EARLIER in feat.columns else None
         args = self.config["train_neg_sample_args"]
+        if args["dynamic"]:
+            raise UserError(
+                f"{self.config['model']} draws its negatives without looking at their scores; "
+                "leave dynamic in train_neg_sample_args at False."
+            )
         if args["sample_num"] == "none" or int(args["sample_num"]) < 1:
             raise UserError(
                 f"{self.config['model']} needs negatives: set sample_num in train_neg_sample_args."

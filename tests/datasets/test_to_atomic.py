@@ -28,7 +28,7 @@ def test_every_row_that_is_left_out_is_said(tmp_path):
         path = to_atomic(ROWS, str(tmp_path / "shop"), **NAMES, **options)
     assert [str(one.message).removeprefix(f"{path}: ") for one in said] == [
         "1 rows with a rating below 2 left out",
-        "1 rows with an empty field left out",
+        "1 rows with an empty or missing field left out",
         "1 duplicated (user, item) pairs dropped, the latest of each kept",
     ]
     assert written(path)[1] == [("b", "x", "4", "1578009600"), ("a", "x", "2", "1578182400")]
