@@ -4,8 +4,8 @@ Symbols are the paper's: R the ratings, Y the interaction matrix, p_i and q_j th
 user i and item j. What the paper does not have is marked "ours" and off by default.
 
 Beside this file are `losses` (Eq. (10) to (13) as functions), `towers` (what LFM shares and RecBole
-asks for), `batch_encoding` (the similarities of a batch in few operations), `recent_items` (ours),
-and `training.algorithm1`, the loop of Algorithm 1 around `DMF.loss`.
+asks for), `batch_encoding` (the similarities of a batch in few operations), `recent_items` and
+`popularity` (ours), and `training.algorithm1`, the loop of Algorithm 1 around `DMF.loss`.
 """
 
 from collections.abc import Callable
@@ -29,6 +29,7 @@ from recbole_dmf.models.losses import (
     normalised_target,
     squared_loss,
 )
+from recbole_dmf.models.popularity import Popularity
 from recbole_dmf.models.recent_items import RecentItems
 from recbole_dmf.models.towers import INITS, TwoTowerModel, initialise
 from recbole_dmf.options import Config, choice
@@ -122,7 +123,13 @@ def cosine(p: Tensor, q: Tensor) -> Tensor:
 # ---- Sec. 3.3 and 3.4: the loss -----------------------------------------------------------------
 
 
-def pair_loss(model: TwoTowerModel, similarity: Tensor, rating: Tensor, label: Tensor) -> Tensor:
+def pair_loss(
+    model: TwoTowerModel,
+    similarity: Tensor,
+    rating: Tensor,
+    label: Tensor,
+    beside: Tensor | float = 0.0,
+) -> Tensor:
     """Mean loss of pairs with the given similarity, shape [].
 
     Args:
@@ -130,13 +137,14 @@ def pair_loss(model: TwoTowerModel, similarity: Tensor, rating: Tensor, label: T
         similarity: float [batch], for `cosine` the predicted score of Eq. (8).
         rating: float [batch], R_ij of positives, 0 for negatives.
         label: float [batch], as in `DMF.loss`.
+        beside: float [batch], added to the logit, not to a cosine; ours.
     """
     if model.loss_type == "bpr":  # ours; the paper leaves it to future work
-        score = model.logit(similarity).view(-1, int(label.sum()))
+        score = (model.logit(similarity) + beside).view(-1, int(label.sum()))
         return bpr_loss(score[0], score[1:].T)
     y = label if model.loss_type == "ce" else normalised_target(rating, model.max_rating)
     if model.similarity != "cosine":  # ours: a sigmoid makes the probability
-        logit = model.logit(similarity)
+        logit = model.logit(similarity) + beside
         if model.loss_type == "square":
             return squared_loss(logit.sigmoid(), y)
         return cross_entropy_with_logits(logit, y)
@@ -192,6 +200,15 @@ class DMF(RecentItems):
         self.user_tower = Tower(self.n_items, user_layers, *rest)  # W_U, Alg. 1, line 2
         self.item_tower = Tower(self.n_users, item_layers, *rest)  # W_V, Alg. 1, line 2
         self.build_recent_layer(config, dataset, user_layers[0])  # ours
+        self.popularity = self._popularity(y) if config["popularity"] else None  # ours
+
+    def _popularity(self, y: sp.csr_matrix) -> Popularity:
+        if self.similarity == "cosine":
+            raise UserError(
+                "popularity stands beside a logit, which similarity cosine does not have; set "
+                "similarity to scaled_cosine or dot, or popularity to False."
+            )
+        return Popularity(torch.from_numpy(y.getnnz(axis=0)).float())
 
     def encode_users(self, user: Tensor | None = None, n_earlier: Tensor | None = None) -> Tensor:
         """p_i of users (all if None), [n, factors].
@@ -212,7 +229,10 @@ class DMF(RecentItems):
         return self.item_tower.upper_layers(l_1)  # Eq. (7); Alg. 1, line 10
 
     def forward(self, user: Tensor, item: Tensor, n_earlier: Tensor | None = None) -> Tensor:
-        """Similarity of pairs, int64 [n], [n] -> [n]; the inner product for `similarity: dot`."""
+        """Similarity of pairs, int64 [n], [n] -> [n]; the inner product for `similarity: dot`.
+
+        Without `popularity`, which stands beside it in the score.
+        """
         p, q = self.encode_users(user, n_earlier), self.encode_items(item)
         if self.similarity == "dot":  # RecBole's form
             return (p * q).sum(dim=-1)
@@ -245,7 +265,29 @@ class DMF(RecentItems):
         value = rating if self.uses_ratings else label  # Y_ij
         masked = value if self.target_masking else None  # ours
         similarity = batch_similarities(self, user, item, masked, n_earlier)  # as `forward`
-        return pair_loss(self, similarity, rating, label)
+        if self.popularity is None:
+            return pair_loss(self, similarity, rating, label)
+        beside = self.popularity(item, label if self.target_masking else None)  # ours
+        return pair_loss(self, similarity, rating, label, beside)
+
+    def as_user_vectors(self, h: Tensor) -> Tensor:
+        """As of `TwoTowerModel`; with `popularity` one more dimension, which is 1."""
+        p = super().as_user_vectors(h)
+        return p if self.popularity is None else torch.cat([p, torch.ones_like(p[:, :1])], dim=1)
+
+    def as_item_vectors(self, h: Tensor, count: Tensor | None = None) -> Tensor:
+        """As of `TwoTowerModel`; with `popularity` one more dimension, the term by the scale.
+
+        Args:
+            h: [n, factors], of all items where `count` is None.
+            count: float [n], interactions of items that were not in training.
+        """
+        q = super().as_item_vectors(h)
+        if self.popularity is None:
+            return q
+        beside = self.popularity.of_count(self.popularity.count if count is None else count)
+        scale = self.log_scale.exp() if self.similarity == "scaled_cosine" else 1.0
+        return torch.cat([q, (beside / scale)[:, None]], dim=1)
 
     def user_vectors(self, interaction) -> Tensor:
         """Normalised vectors of a batch's users, at the time that it names, [batch, factors]."""
@@ -253,7 +295,7 @@ class DMF(RecentItems):
             return super().user_vectors(interaction)
         with torch.no_grad():
             p = self.encode_users(interaction[self.USER_ID], interaction[N_EARLIER])
-            return self.normalise(p)
+            return self.as_user_vectors(p)
 
     def double(self):
         """The same model in float64, inputs included."""

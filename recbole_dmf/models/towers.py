@@ -90,6 +90,14 @@ class TwoTowerModel(GeneralRecommender):
         """Latent vectors of which the inner product is the similarity, [n, factors]."""
         return h if self.similarity == "dot" else unit_vectors(h)
 
+    def as_user_vectors(self, h: Tensor) -> Tensor:
+        """What of users' latent vectors the score is an inner product of, [n, factors]."""
+        return self.normalise(h)
+
+    def as_item_vectors(self, h: Tensor) -> Tensor:
+        """What of all items' latent vectors the score is an inner product of, [n, factors]."""
+        return self.normalise(h)
+
     def logit(self, similarity: Tensor) -> Tensor:
         """What a sigmoid turns into a probability, for `scaled_cosine` and `dot`. [batch]."""
         if self.similarity == "scaled_cosine":
@@ -124,7 +132,7 @@ class TwoTowerModel(GeneralRecommender):
         if self._vectors is None or self.training:
             with torch.no_grad():
                 p, q = self.encode_users(), self.encode_items()
-                self._vectors = self.normalise(p), self.normalise(q)
+                self._vectors = self.as_user_vectors(p), self.as_item_vectors(q)
         return self._vectors
 
     def user_vectors(self, interaction) -> Tensor:

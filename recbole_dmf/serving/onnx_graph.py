@@ -48,6 +48,7 @@ def user_tower_graph(model: DMF, library: Any):
     _normalised(graph, model, _upper_layers(graph, tower, _first_layer(graph, model)))
     helper, kinds = library.helper, library.TensorProto
     factors = tower.hidden[-1].out_features if len(tower.hidden) else tower.weight.shape[1]
+    factors += model.popularity is not None
     inputs = [("items", kinds.INT64, "length"), ("ratings", kinds.FLOAT, "length")]
     if model.recent_items:
         inputs += [("latest", kinds.INT64, "n_latest"), ("weight", kinds.FLOAT, "n_latest")]
@@ -104,10 +105,23 @@ def _upper_layers(graph: Graph, tower: Tower, h: str) -> str:
 
 
 def _normalised(graph: Graph, model: DMF, h: str) -> str:
-    """The output `vector`: h at length 1, unless the similarity is the inner product."""
+    """The output `vector`: h at length 1, unless the similarity is the inner product.
+
+    Beside `popularity` it has one more entry, which is 1.
+    """
+    output = "vector" if model.popularity is None else "latent"
+    h = _unit(graph, model, h, output)
+    if model.popularity is None:
+        return h
+    pads = graph.constant("pads", np.array([0, 0, 0, 1]))
+    one = graph.constant("one", np.array(1, np.float32))
+    return graph.node("Pad", [h, pads, one], "vector")
+
+
+def _unit(graph: Graph, model: DMF, h: str, output: str) -> str:
     if model.similarity == "dot":
-        return graph.node("Identity", [h], "vector")
+        return graph.node("Identity", [h], output)
     norm = graph.node("ReduceL2", [h], "norm", axes=[1], keepdims=1)
     epsilon = graph.constant("epsilon", np.array(NORM_EPSILON, np.float32))
     size = graph.node("Max", [norm, epsilon], "length_of_h")
-    return graph.node("Div", [h, size], "vector")  # Eq. (8)
+    return graph.node("Div", [h, size], output)  # Eq. (8)

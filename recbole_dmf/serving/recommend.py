@@ -101,7 +101,7 @@ class Recommender:
             raise UserError("give either user ids or a history.")
         if history is not None:
             number, rating = self._ratings(history, self._item_number, "item", "history")
-            p = self._new_vector(self._dmf().user_tower, number, rating, latest=True)
+            p = self._new_user(number, rating)
             seen = torch.from_numpy(number).to(self.device)
             score = (p @ self._dmf().vectors()[1].T)[None]
             score = _without(score, torch.zeros_like(seen), seen) if exclude_seen else score
@@ -147,7 +147,7 @@ class Recommender:
         number, rating = self._ratings(
             ratings_by_user, self._user_number, "user", "ratings_by_user"
         )
-        q = self._new_vector(self._dmf().item_tower, number, rating)
+        q = self._new_item(number, rating)
         score = (self._dmf().vectors()[0] @ q)[None]
         _, user, value = self._top(score, len(self.users))
         return pd.DataFrame({"user_id": self.users[user], "score": value})
@@ -159,7 +159,7 @@ class Recommender:
             UserError: unknown item, or the model has no vectors.
         """
         number = self._numbers(item, self._item_number, "item", one=True)
-        return self._similar(self.vectors()[1], number, "item_id", self.items, k)
+        return self._similar(self._latent()[1], number, "item_id", self.items, k)
 
     def similar_users(self, user: str | int, k: int = 10) -> pd.DataFrame:
         """The k users whose vectors have the highest cosine with a user's: user_id, rank, score.
@@ -168,7 +168,7 @@ class Recommender:
             UserError: unknown user, or the model has no vectors.
         """
         number = self._numbers(user, self._user_number, "user", one=True)
-        return self._similar(self.vectors()[0], number, "user_id", self.users, k)
+        return self._similar(self._latent()[0], number, "user_id", self.users, k)
 
     def knows_user(self, user: str) -> bool:
         """Whether the model was trained on a user of that id."""
@@ -193,7 +193,8 @@ class Recommender:
     def vectors(self) -> tuple[Tensor, Tensor]:
         """Vectors of which the inner product is the score, [n_users, f] and [n_items, f].
 
-        Unit vectors for DMF and LFM with a cosine. Number 0 is padding.
+        Unit vectors for DMF and LFM with a cosine; the last dimension of DMF with `popularity` is
+        beside these. Number 0 is padding.
 
         Raises:
             UserError: the model's score is not an inner product of two vectors.
@@ -216,6 +217,11 @@ class Recommender:
             "LFM, EALS or BPR for this."
         )
 
+    def _latent(self) -> tuple[Tensor, Tensor]:
+        """`vectors` without the dimension of DMF's `popularity`, which is no trait of an item."""
+        p, q = self.vectors()
+        return (p[:, :-1], q[:, :-1]) if getattr(self.model, "popularity", None) else (p, q)
+
     def _dmf(self) -> DMF:
         if not isinstance(self.model, DMF) or not scores_as_dmf(type(self.model)):
             raise UserError(
@@ -224,26 +230,33 @@ class Recommender:
             )
         return self.model
 
-    def _new_vector(
-        self, tower: Tower, number: NDArray, rating: NDArray, latest: bool = False
-    ) -> Tensor:
-        """The tower's vector of one sparse input row, [factors]: Eq. (5).
-
-        `latest`: the entries are a user's, in the order of time, which `recent_items` uses.
-        """
+    def _new_user(self, number: NDArray, rating: NDArray) -> Tensor:
+        """The vector of a user with these items, in the order of time, [factors]."""
         model = self._dmf()
-        order = np.argsort(number)
-        rows = torch.from_numpy(number[order]).to(self.device)
-        value = torch.from_numpy(rating[order]).to(self.device)
         with torch.no_grad():
-            value = value if model.uses_ratings else torch.ones_like(value)  # Eq. (2) | (1)
-            l_1 = (value[None] @ tower.weight.index_select(0, rows)).contiguous()
-            if latest and model.recent_items:
+            l_1 = self._first_layer(model.user_tower, number, rating)
+            if model.recent_items:
                 ends = torch.tensor([0, len(number)], dtype=torch.int32, device=self.device)
                 item = torch.from_numpy(number).int().to(self.device)
                 history = History(ends, item, len(self.items))
                 l_1 += model.latest(history=history).matmul(model.recent_weight)
-            return model.normalise(tower.upper_layers(l_1))[0]
+            return model.as_user_vectors(model.user_tower.upper_layers(l_1))[0]
+
+    def _new_item(self, number: NDArray, rating: NDArray) -> Tensor:
+        """The vector of an item with these users, [factors]."""
+        model = self._dmf()
+        with torch.no_grad():
+            h = model.item_tower.upper_layers(self._first_layer(model.item_tower, number, rating))
+            count = torch.tensor([float(len(number))], dtype=h.dtype, device=self.device)
+            return model.as_item_vectors(h, count)[0]
+
+    def _first_layer(self, tower: Tower, number: NDArray, rating: NDArray) -> Tensor:
+        """The first layer's output for one sparse input row, [1, width]: Eq. (5), line 1."""
+        order = np.argsort(number)
+        rows = torch.from_numpy(number[order]).to(self.device)
+        value = torch.from_numpy(rating[order]).to(self.device)
+        value = value if self._dmf().uses_ratings else torch.ones_like(value)  # Eq. (2) | (1)
+        return (value[None] @ tower.weight.index_select(0, rows)).contiguous()
 
     def _ratings(
         self, given: Mapping[str, float], known: dict[str, int], kind: str, where: str
