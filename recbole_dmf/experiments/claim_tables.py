@@ -83,7 +83,7 @@ def read_table(folder: Path, audit: Path) -> Table | None:
     Raises:
         UserError: a file is damaged.
     """
-    if (folder / "runs").is_dir():
+    if any((folder / "runs").glob("*/result.json")):
         return _of_runs(read_comparison(folder, None))
     if (folder / "results.csv").is_file():
         return _of_figures(folder, audit)
