@@ -16,7 +16,9 @@ pages = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(pages)
 
 
-@pytest.mark.parametrize("name", ["results.md", "speed.md", "README.md"])
+@pytest.mark.parametrize(
+    "name", ["results.md", "speed.md", "README.md", "habits-ml-100k.md", "claims.md"]
+)
 def test_a_page_is_what_its_data_files_give(name):
     drawn = {path.name: (path, text) for path, text in pages.pages().items()}
     path, text = drawn[name]

@@ -23,7 +23,7 @@ from recbole_dmf.experiments.checked_files import field, read_csv, read_json
 from recbole_dmf.experiments.run_metrics import DEFAULT
 from recbole_dmf.experiments.runs import Compared, read_comparison
 
-USERS, SEEDS = "users and seeds", "seeds alone"
+USERS_AND_SEEDS, USERS, SEEDS = "users and seeds", "users alone", "seeds alone"
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,12 @@ class Table:
     expected: dict[str, dict[str, Any]]
     source: dict[str, Any]
 
-    @property
-    def chance(self) -> str:
-        """What kinds of chance the figures tell of."""
-        return SEEDS if self.users is None else USERS
+    def chance(self, labels: Sequence[str]) -> str:
+        """What kinds of chance the figures of these columns tell of."""
+        if self.users is None:
+            return SEEDS
+        runs = [len(self.means[k]["hit@10"]) for k in labels if k not in self.deterministic]
+        return USERS_AND_SEEDS if min(runs, default=2) > 1 else USERS
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def read_table(folder: Path, audit: Path) -> Table | None:
     Raises:
         UserError: a file is damaged.
     """
-    if (folder / "runs").is_dir():
+    if any((folder / "runs").glob("*/result.json")):
         return _of_runs(read_comparison(folder, None))
     if (folder / "results.csv").is_file():
         return _of_figures(folder, audit)

@@ -11,6 +11,7 @@ from recbole_dmf.evaluation.significance import LEVEL, beyond_chance, holm
 from recbole_dmf.experiments.claim_tables import (
     SEEDS,
     USERS,
+    USERS_AND_SEEDS,
     Difference,
     Table,
     difference,
@@ -172,7 +173,7 @@ def judge(
                 verdict,
                 table.reading,
                 table.misleads,
-                table.chance,
+                table.chance((claim.label, other)),
                 other,
                 found.mean,
                 _finite(found.low),
@@ -207,8 +208,9 @@ Mean difference to the best rival that the claim names, its 95 % interval, and p
 Holm over all comparisons on a data set. A claim holds if each difference is above 0 (p < {LEVEL})
 and above 0 for every pair of runs; it doesn't hold if one is below 0 in the same sense.
 
-- {USERS}: the interval is a bootstrap over users, p that of the paired permutation test of the
-  means, and the range over pairs of runs tells of chance in training.
+- {USERS_AND_SEEDS}: the interval is a bootstrap over users, p that of the paired permutation test
+  of the means, and the range over pairs of runs tells of chance in training.
+- {USERS}: the same with one run of a model, which tells nothing of chance in training.
 - {SEEDS}: the figures of each user were not kept. The interval and p are Welch's over the runs, so
   the verdict is about these users; whether others would say the same, it doesn't tell.
 - misleading: the audit says that the figures of this set mislead, and those to lead with (warm)

@@ -24,7 +24,7 @@ HITS = {
 
 def write_figures(folder, hits, readings=("expected",), deterministic=("ItemPop", "ItemKNN")):
     """A comparison's folder without its runs."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     rows = [
         (label, seed, phase, metric, reading, value - 0.2 * (metric == "ndcg@10") - 0.1 * place)
         for label, values in hits.items()
@@ -96,6 +96,8 @@ def test_columns_that_were_not_run_make_a_claim_not_measured(tmp_path):
 
 
 def test_no_table(tmp_path):
+    assert read_table(tmp_path / "table2-x", tmp_path / "audit-x.json") is None
+    (tmp_path / "table2-x" / "runs" / "eALS-seed1-failed").mkdir(parents=True)
     assert read_table(tmp_path / "table2-x", tmp_path / "audit-x.json") is None
     write_figures(tmp_path / "table2-x", HITS)
     (tmp_path / "table2-x" / "results.csv").write_text("model,seed\nA,1\n")

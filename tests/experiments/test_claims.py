@@ -9,7 +9,7 @@ from recbole_dmf.commands.reproduce import main
 from recbole_dmf.errors import UserError
 from recbole_dmf.evaluation.metrics import gains, tied_gain
 from recbole_dmf.evaluation.significance import holm, sign_flip_p
-from recbole_dmf.experiments.claim_tables import USERS, difference, read_table
+from recbole_dmf.experiments.claim_tables import USERS_AND_SEEDS, difference, read_table
 from recbole_dmf.experiments.claims import claims, page
 
 N_USERS, N_UNSEEN = 300, 100  # as many unseen items as candidates: expected is full
@@ -128,10 +128,16 @@ def test_runs_are_judged_by_users_and_seeds(tmp_path):
     table = read_table(tmp_path / "table3-ml-100k", tmp_path / "audit-ml-100k.json")
     found = difference(table, "DMF-1-nce", "LFM-nce", "hit@10")
     back = difference(table, "LFM-nce", "DMF-1-nce", "hit@10")
-    assert table.chance == USERS
+    assert table.chance(("DMF-1-nce", "LFM-nce")) == USERS_AND_SEEDS
     assert found.mean == pytest.approx(-back.mean)
     assert (found.seed_low, found.seed_high) == pytest.approx((-back.seed_high, -back.seed_low))
     assert found.p_value == back.p_value
+
+
+def test_one_run_tells_of_the_users_alone(tmp_path):
+    write_runs(tmp_path / "table3-ml-100k", {"LFM-nce": 14, "DMF-1-nce": 6}, seeds=(1,))
+    row = row_of(claims(tmp_path, ["ml-100k"]), "Y beats random vectors")
+    assert (row["chance"], row["verdict"]) == ("users alone", "holds")
 
 
 def test_command_writes_the_data_and_its_page(results, capsys):

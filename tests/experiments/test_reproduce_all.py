@@ -75,3 +75,20 @@ def test_every_table_from_scratch_then_the_claims(tmp_path, capfd):
     assert "not measured" not in {row["verdict"] for row in rows}
     assert {row["dataset"] for row in rows} == {"ml-100k"}
     assert "| two layers are best | ml-100k | HR@10 |" in (results / "claims.md").read_text()
+
+
+@pytest.mark.slow
+def test_the_ablation_from_scratch(tmp_path, capfd):
+    folder = tmp_path / "ablation"
+    words = ["ablation", "--dataset=ml-100k", "--models=dmf-best,plain-cosine,dmf-recbole"]
+    assert main([*words, f"--results={folder}", *FAST]) == 0
+    said = capfd.readouterr().out
+    assert "Ablation (ml-100k)" in said
+    settings = {
+        label: read_result(folder / "runs" / f"{label}-seed1")["settings"]
+        for label in ("dmf-best", "plain-cosine", "dmf-recbole")
+    }
+    assert settings["dmf-best"]["similarity"] == "scaled_cosine"
+    assert settings["plain-cosine"]["similarity"] == "cosine"
+    assert settings["dmf-recbole"]["interaction_matrix"] == "binary"
+    assert {s["epochs"] for s in settings.values()} == {1}
