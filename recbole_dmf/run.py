@@ -312,11 +312,11 @@ def _explained(trainer: RunTrainer) -> Iterator[None]:
     """Whatever stops the training, the message says where the best epoch is."""
 
     def so_far() -> str:
-        if not trainer.checkpoint_epoch:
+        path = Path(trainer.saved_model_file)
+        if not path.is_file():
             return "No good epoch was finished, so there is no checkpoint."
-        return (
-            f"The best epoch so far ({trainer.checkpoint_epoch}) is in {trainer.saved_model_file}."
-        )
+        number = f" ({trainer.checkpoint_epoch})" if trainer.checkpoint_epoch else ""
+        return f"The best epoch so far{number} is in {path}."
 
     try:
         yield

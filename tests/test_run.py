@@ -105,6 +105,7 @@ def test_same_users_items_and_candidates_for_every_model(run):
     assert first["counts"] == second["counts"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["DMF", "BPR"])
 def test_a_runs_config_repeats_it_to_the_last_digit(run, tmp_path, model):
     options = FAST if model == "DMF" else {"epochs": 2}

@@ -58,7 +58,8 @@ class RunTrainer(BaseTrainer):
 
     Attributes:
         history: one dict per evaluated epoch, as in history.csv.
-        checkpoint_epoch: epoch of the checkpoint, counted from 1; 0 before the first.
+        checkpoint_epoch: epoch of the checkpoint, counted from 1; 0 before the first and while one
+            is written, when a signal may find the old one or the new one in its place.
         seconds: total of training and of scoring so far, over all processes that made the run.
         earlier_seconds: that the run took in processes before this one.
         resumed_after: epochs after which it was stopped and went on.
@@ -287,6 +288,7 @@ class RunTrainer(BaseTrainer):
                 "state_dict": dict(self.model.state_dict()),
                 "other_parameter": self.model.other_parameter(),
             }
+            self.checkpoint_epoch = 0
             save_checkpoint(path, content)
         self.checkpoint_epoch = epoch + 1
 

@@ -29,6 +29,7 @@ def test_doctor_here(capsys, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["dataset"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", MODULES)
 def test_doctor_where_something_cannot_be_imported(missing, tmp_path):
     program = (

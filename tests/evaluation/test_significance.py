@@ -101,6 +101,7 @@ def test_identical_models():
     assert {(c.difference, c.low, c.high) for c in result.values()} == {(0.0, 0.0, 0.0)}
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**6), st.floats(-0.1, 0.1))
 def test_swapped_direction_is_symmetric(seed, shift):

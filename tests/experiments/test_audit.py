@@ -240,6 +240,7 @@ def test_command_without_a_data_set():
         main(["--out=x.json"])
 
 
+@pytest.mark.slow
 @needs_shared("amazon-music")
 def test_amazon_music_is_found_out():
     found = audit("amazon-music", {"data_path": str(SHARED)})
@@ -249,6 +250,7 @@ def test_amazon_music_is_found_out():
     assert values["candidates"] == pytest.approx(0.02, abs=0.005)
 
 
+@pytest.mark.slow
 def test_ml_100k_is_harmless():
     found = audit("ml-100k", {})
     assert misleading(found) == set()

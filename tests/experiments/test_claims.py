@@ -70,6 +70,7 @@ def results(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_verdicts(results):
     found = claims(results, ["ml-100k"])
     assert verdicts(found) == {
@@ -89,6 +90,7 @@ def test_verdicts(results):
     assert found["sources"]["table2-ml-100k"]["users"] == N_USERS
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_the_users_and_the_runs(results):
     found = claims(results, ["ml-100k"])
 
@@ -140,6 +142,7 @@ def test_one_run_tells_of_the_users_alone(tmp_path):
     assert (row["chance"], row["verdict"]) == ("users alone", "holds")
 
 
+@pytest.mark.slow
 def test_command_writes_the_data_and_its_page(results, capsys):
     out = results / "out"
     words = ["claims", f"--results={results}", "--datasets=ml-100k", f"--out={out}"]

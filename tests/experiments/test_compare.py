@@ -66,6 +66,7 @@ def through(tmp_path_factory, data):
     return folder, report
 
 
+@pytest.mark.slow
 def test_runs_and_report(through):
     folder, report = through
     assert sorted(results(folder)) == ["BPR-seed1", "ItemPop-seed1", "ours-seed1"]
@@ -97,6 +98,7 @@ def test_each_run_is_ours_and_names_its_command(through):
     assert 0 < result["peak_memory_mb"] < 4096
 
 
+@pytest.mark.slow
 def test_finished_runs_are_kept_and_changed_ones_made_again(through, data, capfd, tmp_path):
     folder = shutil.copytree(through[0], tmp_path / "c")
     before = stamps(folder)
@@ -133,6 +135,7 @@ def test_interrupt_says_how_to_go_on(through, data, tmp_path):
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.slow
 def test_fresh_makes_everything_again(through, data, tmp_path):
     folder = shutil.copytree(through[0], tmp_path / "c")
     before, kept = stamps(folder), results(folder)
@@ -142,6 +145,7 @@ def test_fresh_makes_everything_again(through, data, tmp_path):
     assert results(folder) == kept
 
 
+@pytest.mark.slow
 def test_killed_and_continued_equals_run_through(through, data, tmp_path):
     folder = tmp_path / "c"
     code = (
@@ -167,6 +171,7 @@ def test_killed_and_continued_equals_run_through(through, data, tmp_path):
     assert not second.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [".unfinished-BPR-seed1", "BPR-seed1-failed"])
 def test_an_unfinished_run_goes_on_after_its_last_epoch(through, data, tmp_path, place):
     from recbole_dmf.config import build_config
@@ -194,6 +199,7 @@ def test_an_unfinished_run_goes_on_after_its_last_epoch(through, data, tmp_path,
     assert not list(folder.glob("runs/*/resume.pt"))
 
 
+@pytest.mark.slow
 def test_a_failure_is_a_row_and_is_tried_again(data, tmp_path, capfd):
     folder = tmp_path / "c"
     options = {"data_path": str(data), **FAST, "init": "xavier", "user_layers": [8, 3]}
@@ -300,6 +306,7 @@ def test_metrics_that_are_asked_for_are_reported(data, tmp_path, capfd):
     assert "ItemPop, seed 1: finished in" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_command(data, tmp_path, capfd):
     folder = tmp_path / "c"
     argv = ["--dataset=tiny", "--models=twin=ItemPop,slow=BPR", "--seeds=3,4"]

@@ -139,6 +139,7 @@ def test_no_such_folder_and_empty_folder(tmp_path):
         write_report(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_failed_write_leaves_no_temporary_file(folder):
     (folder / "summary.md").mkdir()  # a folder cannot be replaced by a file
     with pytest.raises(UserError, match="cannot write"):

@@ -109,6 +109,7 @@ def test_epochs_are_chosen_as_said():
     assert "valid trained on" not in found
 
 
+@pytest.mark.slow
 def test_choice_among_epochs_that_differ_by_chance_alone_gains():
     epochs = [stood(40, seed=s, valid_ndcg=s, n_draws=20) for s in range(30)]
     found = levels(epochs, 1, None)
@@ -119,6 +120,7 @@ def test_choice_among_epochs_that_differ_by_chance_alone_gains():
     assert found["ties"] == pytest.approx(base)  # there are none
 
 
+@pytest.mark.slow
 def test_gains_and_their_sums():
     by_seed = [
         levels([stood(40, seed=10 * s + e, valid_ndcg=e) for e in range(4)], s, None)

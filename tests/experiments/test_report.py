@@ -64,6 +64,7 @@ class Page(HTMLParser):
         self.text += data
 
 
+@pytest.mark.slow
 def test_files_and_second_run_gives_the_same_bytes(folder):
     report = write_report(folder)
     expected = sorted(TABLES + (PLOTS if plots.available() else []))
@@ -75,6 +76,7 @@ def test_files_and_second_run_gives_the_same_bytes(folder):
     assert {p.name: p.read_bytes() for p in report.files} == before
 
 
+@pytest.mark.slow
 def test_tidy_results(folder):
     write_report(folder)
     table = pd.read_csv(folder / "results.csv", float_precision="round_trip")
@@ -98,6 +100,7 @@ def test_tidy_results(folder):
     assert value["test", "hit@1", "sampled"] == (per_user["sampled_above"] == 0).mean()
 
 
+@pytest.mark.slow
 def test_table_figures(folder):
     write_report(folder)
     rows = rows_of((folder / "summary.md").read_text(), "Test, expected reading")
@@ -112,6 +115,7 @@ def test_table_figures(folder):
     assert rows[2][1:3] == ["failed", "\N{EN DASH}"]
 
 
+@pytest.mark.slow
 def test_text_tells_what_a_reader_needs(folder):
     text = write_report(folder).text
     for part in (
@@ -130,6 +134,7 @@ def test_text_tells_what_a_reader_needs(folder):
     assert max(len(line) for line in text.split("\n\n")[1].splitlines()) <= 120
 
 
+@pytest.mark.slow
 def test_expected_given_replaces_the_stored(folder):
     write_report(folder, expected={"ItemPop": {"hit@10": 0.5}})
     markdown = (folder / "summary.md").read_text()
@@ -137,11 +142,13 @@ def test_expected_given_replaces_the_stored(folder):
     assert rows_of(markdown, "Test, expected reading")[0][3] == "0.500"
 
 
+@pytest.mark.slow
 def test_without_the_papers_figures_there_are_no_such_columns(folder):
     edit_json(folder / "comparison.json", expected={})
     assert "Paper" not in write_report(folder).text
 
 
+@pytest.mark.slow
 def test_page_stands_alone_and_is_well_formed(folder):
     write_report(folder)
     page = Page((folder / "report.html").read_text())
@@ -157,6 +164,7 @@ def test_page_stands_alone_and_is_well_formed(folder):
     assert "learning_rate" in page.text
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not plots.available(), reason="matplotlib is not installed")
 def test_pngs_are_pictures_and_differ(folder):
     write_report(folder)
@@ -165,6 +173,7 @@ def test_pngs_are_pictures_and_differ(folder):
     assert len(set(pictures)) == 3
 
 
+@pytest.mark.slow
 def test_special_characters_are_escaped(tmp_path):
     folder = make_folder(tmp_path / "c", {NASTY: 1.0, "__dunder": 2.0, "bad<script>": None})
     edit_json(folder / "comparison.json", title=NASTY)
@@ -201,6 +210,7 @@ def test_latex_compiles(tmp_path):
     assert done.returncode == 0, done.stdout[-2000:]
 
 
+@pytest.mark.slow
 def test_single_model_and_single_seed(tmp_path):
     folder = make_folder(tmp_path / "c", {"DMF": 2.0}, seeds=(5,))
     text = write_report(folder).text
@@ -209,6 +219,7 @@ def test_single_model_and_single_seed(tmp_path):
     assert "**" not in (folder / "summary.md").read_text()
 
 
+@pytest.mark.slow
 def test_two_models_with_a_single_seed_are_tested(tmp_path):
     folder = make_folder(tmp_path / "c", {"A": 1.0, "B": 2.0}, seeds=(5,))
     text = write_report(folder).text
@@ -216,6 +227,7 @@ def test_two_models_with_a_single_seed_are_tested(tmp_path):
     assert "permutation test" in text
 
 
+@pytest.mark.slow
 def test_identical_models_are_both_bold_and_unmarked(tmp_path):
     folder = make_folder(tmp_path / "c", {"A": 2.0}, seeds=(1,))
     shutil.copytree(folder / "runs" / "A-seed1", folder / "runs" / "B-seed1")
@@ -228,6 +240,7 @@ def test_identical_models_are_both_bold_and_unmarked(tmp_path):
     assert "\\*" not in rows[0][2]
 
 
+@pytest.mark.slow
 def test_every_metric_and_k_that_was_asked_for_is_shown(tmp_path):
     more = [("mrr", 10), ("hit", 20), ("ndcg", 20), ("mrr", 20)]
     folder = make_folder(tmp_path / "c", {"A": 1.0, "DMF": 2.0}, seeds=(1,), more=more)
@@ -277,6 +290,7 @@ def test_models_that_read_the_order_are_a_block_of_their_own(tmp_path):
     assert "of its block" in markdown
 
 
+@pytest.mark.slow
 def test_models_that_are_fitted_once_have_no_best_epoch_and_no_invented_size(tmp_path):
     folder = make_folder(tmp_path / "c", {"ItemPop": 1.0, "New": 1.5, "DMF": 2.0}, seeds=(1,))
     edit_json(folder / "runs" / "ItemPop-seed1" / "result.json", parameters=1, best_epoch=6)
@@ -289,6 +303,7 @@ def test_models_that_are_fitted_once_have_no_best_epoch_and_no_invented_size(tmp
     assert rows == {"ItemPop": [dash, dash], "New": ["1,682", dash], "DMF": ["123,456", "5"]}
 
 
+@pytest.mark.slow
 def test_model_without_epochs_and_one_user(tmp_path):
     folder = make_folder(
         tmp_path / "c", {"ItemPop": 2.0, "B": 1.0}, n_users=1, epochs=0, seconds=-1.0, seeds=(1,)
@@ -299,6 +314,7 @@ def test_model_without_epochs_and_one_user(tmp_path):
     assert "validation_curves.png" not in written(folder)
 
 
+@pytest.mark.slow
 def test_a_run_without_an_evaluated_epoch_needs_no_history(tmp_path):
     folder = make_folder(tmp_path / "c", {"DMF": 2.0}, seeds=(1,), epochs=8)
     (run,) = folder.glob("runs/*")
@@ -322,6 +338,7 @@ def test_curves_are_means_over_the_epochs_that_all_seeds_have():
     assert values.shape == (1, 5)
 
 
+@pytest.mark.slow
 def test_seeds_that_stop_at_other_epochs_or_share_none_are_drawn(folder):
     history = folder / "runs" / "DMF-seed2" / "history.csv"
     rows = pd.read_csv(history)
@@ -333,6 +350,7 @@ def test_seeds_that_stop_at_other_epochs_or_share_none_are_drawn(folder):
     assert len(set(drawn)) == 4
 
 
+@pytest.mark.slow
 def test_missing_and_unfinished_seeds_are_told(folder):
     shutil.rmtree(folder / "runs" / "DMF-seed3")
     (folder / "runs" / "DMF-seed2" / "result.json").unlink()
@@ -348,6 +366,7 @@ def test_missing_and_unfinished_seeds_are_told(folder):
     assert "seed 1 failed" not in text  # it has been run since
 
 
+@pytest.mark.slow
 def test_other_candidates_are_a_loud_warning(folder):
     path = folder / "runs" / "DMF-seed2" / "result.json"
     edit_json(path, candidates_sha256={"valid": "ab" * 32, "test": "ef" * 32})
@@ -359,6 +378,7 @@ def test_other_candidates_are_a_loud_warning(folder):
     assert "efefefefefef: DMF-seed2" in report.warnings[0]
 
 
+@pytest.mark.slow
 def test_a_run_of_no_listed_model_is_left_out_with_a_warning(folder):
     make_run(folder, "LFM", 1, 1.0)
     report = write_report(folder)
@@ -366,6 +386,7 @@ def test_a_run_of_no_listed_model_is_left_out_with_a_warning(folder):
     assert "LFM" not in set(pd.read_csv(folder / "results.csv")["model"])
 
 
+@pytest.mark.slow
 def test_command(folder, capsys):
     assert main([str(folder)]) == 0
     out = capsys.readouterr().out
@@ -376,6 +397,7 @@ def test_command(folder, capsys):
         main([str(folder)])
 
 
+@pytest.mark.slow
 def test_without_matplotlib_the_page_says_how_to_get_plots(folder):
     code = (
         "import sys; sys.modules['matplotlib'] = None\n"

@@ -138,6 +138,7 @@ def test_updates_equal_textbook_coordinate_descent(seed, w0, alpha, reg, w):
         np.testing.assert_allclose(V, expected_V, rtol=0, atol=1e-8)
 
 
+@pytest.mark.slow
 @given(problems)
 @settings(deadline=None)
 def test_updates_equal_textbook_on_any_matrix(problem):

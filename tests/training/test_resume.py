@@ -98,6 +98,7 @@ def assert_equal(one, other):
         assert torch.equal(value, other[1][name]), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_a_stopped_run_ends_as_one_that_was_not(start, tmp_path, model):
     through = start(model)
@@ -120,6 +121,7 @@ def test_a_stopped_run_ends_as_one_that_was_not(start, tmp_path, model):
         }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", ["before model.pt", "before resume.pt"])
 def test_both_files_are_of_one_epoch_wherever_the_run_is_killed(start, stop, monkeypatch):
     """resume.pt is written once, after epoch 1; the best epoch after it is another one."""

@@ -38,6 +38,7 @@ def test_dok_matrix_updates(apply):
     assert matrix.toarray().tolist() == [[0, 3], [0, 0]]
 
 
+@pytest.mark.slow
 def test_optimizers_leave_the_compiler_alone():
     """In a process of its own, since an import cannot be taken back."""
     program = """if 1:

@@ -79,6 +79,7 @@ def test_scores_keep_their_precision(apply, tiny_config, model):
     assert table.tolist() == [[-inf, -inf, 1.0 + 1e-12, -inf, 1.0]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("package", "enabled"), [("recbole", True), ("recbole_dmf.host", False)])
 def test_anomaly_detection_stays(package, enabled):
     """RecBole's own behaviour, without which nothing here is needed, and ours."""
