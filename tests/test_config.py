@@ -205,6 +205,10 @@ def test_a_random_ratio_is_as_large_as_it_says():
         ({"XX": [8, 1, 1]}, "has not been implemented"),
         ({"LS": "latest_test"}, "has not been implemented"),
         (["RS"], "cannot split or rank|should be a dict"),
+        ({"RS": [0.8, 0.1]}, "cannot split or rank"),
+        ({"RS": [8, 2, 0]}, "leaves no interactions for test: .*for example {RS"),
+        ({"RS": [1, 0, 0]}, "leaves no interactions for valid and test"),
+        ({"LS": "test_only"}, "leaves no interactions for valid"),
     ],
 )
 def test_splits_that_nobody_knows(split, message):

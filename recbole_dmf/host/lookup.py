@@ -61,9 +61,23 @@ def find_model(name: str) -> type:
 
 
 def load_dataset(config: Config) -> LeaveOneOutDataset:
-    """Read and filter the configured data set."""
+    """Read and filter the configured data set.
+
+    Raises:
+        UserError: its files or the options for them cannot be used.
+    """
     usual = SequenceDataset if is_sequential(find_model(config["model"])) else LeaveOneOutDataset
-    return getattr(recbole.data.dataset, f"{family(config['model'])}Dataset", usual)(config)
+    dataset_class = getattr(recbole.data.dataset, f"{family(config['model'])}Dataset", usual)
+    try:
+        return dataset_class(config)
+    except UserError:
+        raise
+    except (AttributeError, LookupError, NotImplementedError, TypeError, ValueError) as error:
+        reason = clip(" ".join(str(error).split()), 300)
+        raise UserError(
+            f"RecBole cannot read the data set {config['dataset']} with these options "
+            f"({type(error).__name__}: {reason}); correct the options that name its columns."
+        ) from error
 
 
 def find_trainer(config: Config) -> type:

@@ -80,6 +80,12 @@ def prepare_with_recbole(config: Config, dataset: RecBoleDataset) -> RecBolePrep
     parts = {name: loader._dataset for name, loader in loaders.items()}
     counts = {"users": dataset.user_num - 1, "items": dataset.item_num - 1}
     counts |= {name: len(part.inter_feat) for name, part in parts.items()}
+    if empty := [name for name in ("valid", "test") if not counts[name]]:
+        raise UserError(
+            f"the split {config['eval_args']['split']} leaves no interactions for "
+            f"{' and '.join(empty)}: the epoch is chosen by validation, and test gives the result. "
+            "Give both a part, for example {RS: [8, 1, 1]} or {LS: valid_and_test}."
+        )
     fields = (dataset.uid_field, dataset.iid_field)
     columns = [
         part.inter_feat[field].numpy()

@@ -103,6 +103,7 @@ def test_ids_in_an_interval_are_a_list(made):
         ({"val_interval": "[3,5]; 4"}, "no interval|expects a mapping"),
         ({"user_inter_num_interval": 5}, "has 5, which is no interval"),
         ({"item_inter_num_interval": "[a,b]"}, "which is no interval"),
+        ({"alias_of_user_id": ["friend"]}, "cannot read the data set shop .*correct the options"),
         ({"train_neg_sample_args": {"uniform": 2}}, "has the key 'uniform'; known: distribution,"),
         ({"train_neg_sample_args": {"sample_num": -5}}, "give a whole number of at least 1"),
         ({"train_neg_sample_args": {"sample_num": "x"}}, "give a whole number of at least 1"),
