@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LOSSES = ("nce", "ce", "square", "bpr")
+LOSSES = ("nce", "ce", "square", "bpr", "softmax")
 
 
 def clamp_score(y_hat: Tensor, mu: float) -> Tensor:
@@ -47,6 +47,20 @@ def bpr_loss(positive: Tensor, negative: Tensor) -> Tensor:
         negative: [n_positives, n_negatives], of the same users.
     """
     return F.softplus(negative - positive[:, None]).mean()
+
+
+def sampled_softmax(own: Tensor, other: Tensor) -> Tensor:
+    """Cross-entropy of each positive's logit among its own and those of negatives, mean.
+
+    Not in the paper; of many items at once, it moves a positive to the top of a long list, where
+    Eq. (11) weighs every pair alone (Wu et al., "On the Effectiveness of Sampled Softmax Loss for
+    Item Recommendation", TOIS 2024).
+
+    Args:
+        own: [n].
+        other: [n, m]; -inf is not counted.
+    """
+    return (torch.logaddexp(own, other.logsumexp(dim=1)) - own).mean()
 
 
 def normalised_target(rating: Tensor, max_rating: float) -> Tensor:
