@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from recbole_dmf.models.gradients import pair_products
+from recbole_dmf.models.gradients import pair_products, sampled_softmax
 
 if TYPE_CHECKING:
     from recbole_dmf.models.dmf import DMF, Tower
@@ -46,23 +46,21 @@ def batch_similarities(
     return pair_products(*batch_vectors(model, user, item, value, n_earlier))  # Eq. (8)
 
 
-def batch_logits(
+def batch_softmax(
     model: "DMF",
     user: Tensor,
     item: Tensor,
     label: Tensor,
     value: Tensor | None = None,
     n_earlier: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Logits of a batch's positives, and of each of their users with all the batch's negatives.
+) -> Tensor:
+    """Cross-entropy of a batch's positives, each among all the batch's negatives, shape [].
+
+    Items that a positive's user has in training are no negatives of it.
 
     Args:
         model, user, item, value, n_earlier: as in `batch_vectors`.
         label: float [k * n], as in `DMF.loss`, the positives first.
-
-    Returns:
-        [m] for m positives and [m, distinct negatives]; -inf where the user has the item in
-        training, the positive itself among these.
     """
     m = int(label.sum())
     p, q, p_of, q_of = batch_vectors(model, user, item, value, n_earlier)
@@ -72,11 +70,12 @@ def batch_logits(
     place_of[item[m:]] = places[m:]
     own_p = (p if p_of is None else p[p_of[:m]])[:m] * model.scale()
     own = (own_p * q[places[:m]]).sum(dim=-1)
-    other = own_p @ q[place_of[negatives]].T
+    beside = own.new_zeros(len(negatives))
     if model.popularity is not None:
         own = own + model.popularity(item[:m], None if value is None else label[:m])
-        other = other + model.popularity(negatives)
-    return own, other.masked_fill(_known(model, user[:m], negatives), -torch.inf)
+        beside = model.popularity(negatives)
+    known = _known(model, user[:m], negatives)
+    return sampled_softmax(own, own_p, q[place_of[negatives]], beside, known)
 
 
 def _known(model: "DMF", user: Tensor, items: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from recbole_dmf.data.history import N_EARLIER
 from recbole_dmf.data.interactions import MATRICES, Rows, SparseInput, train_matrix, with_ones
 from recbole_dmf.errors import UserError
-from recbole_dmf.models.batch_encoding import batch_logits, batch_similarities
+from recbole_dmf.models.batch_encoding import batch_similarities, batch_softmax
 from recbole_dmf.models.gradients import unit_vectors
 from recbole_dmf.models.losses import (
     bpr_loss,
@@ -27,7 +27,6 @@ from recbole_dmf.models.losses import (
     cross_entropy,
     cross_entropy_with_logits,
     normalised_target,
-    sampled_softmax,
     squared_loss,
 )
 from recbole_dmf.models.popularity import Popularity
@@ -264,7 +263,7 @@ class DMF(RecentItems):
         value = rating if self.uses_ratings else label  # Y_ij
         masked = value if self.target_masking else None  # ours
         if self.loss_type == "softmax":  # ours
-            return sampled_softmax(*batch_logits(self, user, item, label, masked, n_earlier))
+            return batch_softmax(self, user, item, label, masked, n_earlier)
         similarity = batch_similarities(self, user, item, masked, n_earlier)  # as `forward`
         if self.popularity is None:
             return pair_loss(self, similarity, rating, label)

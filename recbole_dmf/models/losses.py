@@ -49,20 +49,6 @@ def bpr_loss(positive: Tensor, negative: Tensor) -> Tensor:
     return F.softplus(negative - positive[:, None]).mean()
 
 
-def sampled_softmax(own: Tensor, other: Tensor) -> Tensor:
-    """Cross-entropy of each positive's logit among its own and those of negatives, mean.
-
-    Not in the paper; of many items at once, it moves a positive to the top of a long list, where
-    Eq. (11) weighs every pair alone (Wu et al., "On the Effectiveness of Sampled Softmax Loss for
-    Item Recommendation", TOIS 2024).
-
-    Args:
-        own: [n].
-        other: [n, m]; -inf is not counted.
-    """
-    return (torch.logaddexp(own, other.logsumexp(dim=1)) - own).mean()
-
-
 def normalised_target(rating: Tensor, max_rating: float) -> Tensor:
     """Y_ij / max(R): ratings in [0, max_rating] as targets in [0, 1]."""
     return rating / max_rating  # Eq. (12)

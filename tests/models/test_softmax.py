@@ -6,7 +6,8 @@ import torch
 from scipy.special import logsumexp
 
 from recbole_dmf.errors import UserError
-from recbole_dmf.models.losses import sampled_softmax
+from recbole_dmf.models import gradients
+from recbole_dmf.models.gradients import sampled_softmax
 
 OPTIONS = {
     "loss_type": "softmax",
@@ -19,13 +20,28 @@ OPTIONS = {
 }
 
 
-def test_the_loss_in_numpy():
+def arguments(n=7, m=9, width=4):
     generator = np.random.default_rng(1)
-    own, other = generator.normal(size=6), generator.normal(size=(6, 9)) * 30
-    other[2, 3:] = -np.inf
+    shapes = (n,), (n, width), (m, width), (m,)
+    arrays = [generator.normal(size=shape) * 3 for shape in shapes]
+    known = generator.random((n, m)) < 0.3
+    known[2] = True  # no negative is left
+    return [torch.from_numpy(array).requires_grad_() for array in arrays], torch.from_numpy(known)
+
+
+@pytest.mark.parametrize("per_block", [1, 20, 10**6])
+def test_the_loss_in_numpy(per_block, monkeypatch):
+    monkeypatch.setattr(gradients, "_LOGITS_PER_BLOCK", per_block)
+    tensors, known = arguments()
+    own, p, q, beside = (tensor.detach().numpy() for tensor in tensors)
+    other = np.where(known, -np.inf, p @ q.T + beside)
     expected = np.mean([logsumexp([a, *row]) - a for a, row in zip(own, other, strict=True)])
-    found = sampled_softmax(torch.from_numpy(own), torch.from_numpy(other))
-    assert found.item() == pytest.approx(expected)
+    assert sampled_softmax(*tensors, known).item() == pytest.approx(expected)
+
+
+def test_the_gradient():
+    tensors, known = arguments()
+    assert torch.autograd.gradcheck(lambda *given: sampled_softmax(*given, known), tensors)
 
 
 @pytest.mark.parametrize("popularity", [False, True])
