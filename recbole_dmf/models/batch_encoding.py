@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from recbole_dmf.models.gradients import pair_products
+from recbole_dmf.models.gradients import pair_products, sampled_softmax
 
 if TYPE_CHECKING:
     from recbole_dmf.models.dmf import DMF, Tower
@@ -41,12 +41,73 @@ def batch_similarities(
     """Similarities of the pairs of a batch, [k * n], as `DMF.forward` defines them.
 
     Args:
+        model, user, item, value, n_earlier: as in `batch_vectors`.
+    """
+    return pair_products(*batch_vectors(model, user, item, value, n_earlier))  # Eq. (8)
+
+
+def batch_softmax(
+    model: "DMF",
+    user: Tensor,
+    item: Tensor,
+    label: Tensor,
+    value: Tensor | None = None,
+    n_earlier: Tensor | None = None,
+) -> Tensor:
+    """Cross-entropy of a batch's positives, each among all the batch's negatives, shape [].
+
+    Items that a positive's user has in training are no negatives of it.
+
+    Args:
+        model, user, item, value, n_earlier: as in `batch_vectors`.
+        label: float [k * n], as in `DMF.loss`, the positives first.
+    """
+    m = int(label.sum())
+    p, q, p_of, q_of = batch_vectors(model, user, item, value, n_earlier)
+    places = torch.arange(len(item), device=item.device) if q_of is None else q_of
+    negatives = item[m:].unique()
+    place_of = item.new_zeros(model.n_items)
+    place_of[item[m:]] = places[m:]
+    own_p = (p if p_of is None else p[p_of[:m]])[:m] * model.scale()
+    own = (own_p * q[places[:m]]).sum(dim=-1)
+    beside = own.new_zeros(len(negatives))
+    if model.popularity is not None:
+        own = own + model.popularity(item[:m], None if value is None else label[:m])
+        beside = model.popularity(negatives)
+    known = _known(model, user[:m], negatives)
+    return sampled_softmax(own, own_p, q[place_of[negatives]], beside, known)
+
+
+def _known(model: "DMF", user: Tensor, items: Tensor) -> Tensor:
+    """Which of `items`, int64 [m], are training items of users, int64 [n]: bool [n, m]."""
+    rows = model.input_of_users.rows.take(user)
+    column_of = torch.full((model.n_items,), len(items), device=user.device)
+    column_of[items] = torch.arange(len(items), device=user.device)
+    row = torch.arange(len(user), device=user.device).repeat_interleave(rows.start.diff())
+    known = torch.zeros(len(user), len(items) + 1, dtype=torch.bool, device=user.device)
+    known[row, column_of[rows.column]] = True
+    return known[:, :-1]
+
+
+def batch_vectors(
+    model: "DMF",
+    user: Tensor,
+    item: Tensor,
+    value: Tensor | None = None,
+    n_earlier: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    """Normalised vectors of the pairs of a batch, each once.
+
+    Args:
         model: whose towers encode.
         user: int64 [n]; pair j is of user j % n.
         item: int64 [k * n].
         value: float [k * n], the pairs' entries of Y (0 for negatives), which `target_masking`
             takes out of the input; None: nothing is taken out.
         n_earlier: int64 [n], as in `DMF.encode_users`.
+
+    Returns:
+        Vectors of users and of items, and each pair's place among them; None: in their order.
     """
     encoded, p_of = distinct(user, model.n_users)
     l_1 = model.user_tower.first_layer(model.input_of_users, encoded)
@@ -61,7 +122,7 @@ def batch_similarities(
     encoded, q_of = distinct(item, model.n_items)
     l_1 = model.item_tower.first_layer(model.input_of_items, encoded)
     q, q_of = _latent(model.item_tower, l_1, q_of, user, value)
-    return pair_products(model.normalise(p), model.normalise(q), p_of, q_of)  # Eq. (8)
+    return model.normalise(p), model.normalise(q), p_of, q_of
 
 
 def _latent(

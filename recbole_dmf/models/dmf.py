@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from recbole_dmf.data.history import N_EARLIER
 from recbole_dmf.data.interactions import MATRICES, Rows, SparseInput, train_matrix, with_ones
 from recbole_dmf.errors import UserError
-from recbole_dmf.models.batch_encoding import batch_similarities
+from recbole_dmf.models.batch_encoding import batch_similarities, batch_softmax
 from recbole_dmf.models.gradients import unit_vectors
 from recbole_dmf.models.losses import (
     bpr_loss,
@@ -176,6 +176,11 @@ class DMF(RecentItems):
     def __init__(self, config: Config, dataset: Any):
         super().__init__(config, dataset)
         self.target_masking = config["target_masking"]
+        if self.similarity == "cosine" and (config["popularity"] or self.loss_type == "softmax"):
+            raise UserError(
+                "popularity and the loss softmax need a logit, which similarity cosine does not "
+                "have; set similarity to scaled_cosine or dot."
+            )
         kind = choice(config, "interaction_matrix", MATRICES)
         self.uses_ratings = kind == "rating"
         user_layers, item_layers = _layers(config, "user_layers"), _layers(config, "item_layers")
@@ -200,15 +205,8 @@ class DMF(RecentItems):
         self.user_tower = Tower(self.n_items, user_layers, *rest)  # W_U, Alg. 1, line 2
         self.item_tower = Tower(self.n_users, item_layers, *rest)  # W_V, Alg. 1, line 2
         self.build_recent_layer(config, dataset, user_layers[0])  # ours
-        self.popularity = self._popularity(y) if config["popularity"] else None  # ours
-
-    def _popularity(self, y: sp.csr_matrix) -> Popularity:
-        if self.similarity == "cosine":
-            raise UserError(
-                "popularity stands beside a logit, which similarity cosine does not have; set "
-                "similarity to scaled_cosine or dot, or popularity to False."
-            )
-        return Popularity(torch.from_numpy(y.getnnz(axis=0)).float())
+        count = torch.from_numpy(y.getnnz(axis=0)).float()
+        self.popularity = Popularity(count) if config["popularity"] else None  # ours
 
     def encode_users(self, user: Tensor | None = None, n_earlier: Tensor | None = None) -> Tensor:
         """p_i of users (all if None), [n, factors].
@@ -252,9 +250,9 @@ class DMF(RecentItems):
             user: int64 [n]; instance j is of user j % n.
             item: int64 [batch], batch = k n.
             rating: float [batch], R_ij of positives; anything for negatives.
-            label: float [batch], 1 for positives, 0 for negatives. For `bpr` the positives come
-                first and negative k of positive n is at n + (k + 1) * n_positives, as in
-                RecBole's point-wise batches.
+            label: float [batch], 1 for positives, 0 for negatives. For `softmax` and `bpr` the
+                positives come first; for `bpr` negative k of positive n is at
+                n + (k + 1) * n_positives, as in RecBole's point-wise batches.
             n_earlier: int64 as `user`, as in `encode_users`.
 
         Raises:
@@ -264,6 +262,8 @@ class DMF(RecentItems):
         rating = rating * label
         value = rating if self.uses_ratings else label  # Y_ij
         masked = value if self.target_masking else None  # ours
+        if self.loss_type == "softmax":  # ours
+            return batch_softmax(self, user, item, label, masked, n_earlier)
         similarity = batch_similarities(self, user, item, masked, n_earlier)  # as `forward`
         if self.popularity is None:
             return pair_loss(self, similarity, rating, label)
@@ -286,8 +286,7 @@ class DMF(RecentItems):
         if self.popularity is None:
             return q
         beside = self.popularity.of_count(self.popularity.count if count is None else count)
-        scale = self.log_scale.exp() if self.similarity == "scaled_cosine" else 1.0
-        return torch.cat([q, (beside / scale)[:, None]], dim=1)
+        return torch.cat([q, (beside / self.scale())[:, None]], dim=1)
 
     def user_vectors(self, interaction) -> Tensor:
         """Normalised vectors of a batch's users, at the time that it names, [batch, factors]."""

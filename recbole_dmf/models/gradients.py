@@ -6,6 +6,7 @@ from torch import Tensor
 from recbole_dmf.data.interactions import Rows
 
 NORM_EPSILON = 1e-12
+_LOGITS_PER_BLOCK = 1_000_000  # 4 MB, which stay in the cache
 _PAIRS_PER_CHUNK = 8192  # their vectors stay in the cache between gathering and multiplying
 
 
@@ -77,3 +78,50 @@ def pair_products(p: Tensor, q: Tensor, user: Tensor | None, item: Tensor | None
         for rows, ids in ((p, user), (q, item))
     )
     return _PairProducts.apply(p, q, user, item)
+
+
+class _Softmax(torch.autograd.Function):
+    """`sampled_softmax` in blocks of positives, its gradient made with the loss."""
+
+    @staticmethod
+    def forward(ctx, own, p, q, beside, known):
+        of_own, of_p = torch.empty_like(own), torch.empty_like(p)
+        of_q, of_beside = torch.zeros_like(q), torch.zeros_like(beside)
+        total = own.new_zeros((), dtype=torch.float64)
+        size = max(1, _LOGITS_PER_BLOCK // max(1, len(q)))
+        for start in range(0, len(own), size):
+            part = slice(start, start + size)
+            weight = torch.addmm(beside, p[part], q.T).masked_fill_(known[part], -torch.inf)
+            top = torch.maximum(weight.amax(dim=1), own[part])
+            weight.sub_(top[:, None]).exp_()
+            mine = own[part] - top
+            normaliser = weight.sum(dim=1) + mine.exp()
+            total += (normaliser.log() - mine).sum()
+            weight.div_(normaliser[:, None])
+            of_own[part] = mine.exp() / normaliser - 1
+            torch.mm(weight, q, out=of_p[part])
+            of_q.addmm_(weight.T, p[part])
+            of_beside += weight.sum(dim=0)
+        ctx.save_for_backward(*(slope.div_(len(own)) for slope in (of_own, of_p, of_q, of_beside)))
+        return (total / len(own)).to(own.dtype)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return *(grad * slope for slope in ctx.saved_tensors), None
+
+
+def sampled_softmax(own: Tensor, p: Tensor, q: Tensor, beside: Tensor, known: Tensor) -> Tensor:
+    """Mean cross-entropy of each positive among itself and the negatives, shape [].
+
+    Not in the paper: where Eq. (11) weighs every pair alone, this moves a positive to the top of
+    a long list. Wu et al., "On the Effectiveness of Sampled Softmax Loss for Item
+    Recommendation", TOIS 2024.
+
+    Args:
+        own: float [n], logits of the positives.
+        p: float [n, factors], q: float [m, factors], m > 0; p q^T + `beside` are the logits of the
+            positives' users with the negatives.
+        beside: float [m].
+        known: bool [n, m], which of these are not counted.
+    """
+    return _Softmax.apply(own, p, q, beside, known)

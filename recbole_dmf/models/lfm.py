@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recbole_dmf.errors import UserError
 from recbole_dmf.models.dmf import pair_loss
 from recbole_dmf.models.towers import INITS, TwoTowerModel, initialise
 from recbole_dmf.options import Config, choice
@@ -30,6 +31,8 @@ class LFM(TwoTowerModel):
 
     def __init__(self, config: Config, dataset: Any):
         super().__init__(config, dataset)
+        if self.loss_type == "softmax":
+            raise UserError("LFM has no softmax loss; choose nce, ce, square or bpr.")
         width, factors = config["embedding_size"], config["factors"]
         self.user_input = nn.Parameter(torch.empty(self.n_users, width))
         self.item_input = nn.Parameter(torch.empty(self.n_items, width))

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LOSSES = ("nce", "ce", "square", "bpr")
+LOSSES = ("nce", "ce", "square", "bpr", "softmax")
 
 
 def clamp_score(y_hat: Tensor, mu: float) -> Tensor:

@@ -98,6 +98,10 @@ class TwoTowerModel(GeneralRecommender):
         """What of all items' latent vectors the score is an inner product of, [n, factors]."""
         return self.normalise(h)
 
+    def scale(self) -> Tensor | float:
+        """What the similarity is multiplied by in `logit`."""
+        return self.log_scale.exp() if self.similarity == "scaled_cosine" else 1.0
+
     def logit(self, similarity: Tensor) -> Tensor:
         """What a sigmoid turns into a probability, for `scaled_cosine` and `dot`. [batch]."""
         if self.similarity == "scaled_cosine":

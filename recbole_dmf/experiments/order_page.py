@@ -1,0 +1,158 @@
+"""Models that read the order of time and models that don't, a block each, from measured folders.
+
+A block is a comparison's folder: `order-DATASET` or `no-order-DATASET`, as `recbole-dmf reproduce`
+writes it. The paired tests are those of its summary.md, among the models of the block.
+"""
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from recbole_dmf.errors import UserError
+
+BLOCKS = {"order": "reads the order", "no-order": "doesn't"}
+DATASETS = ("ml-100k", "ml-1m", "ml-latest-small", "amazon-music")
+METRICS = ("hit@10", "ndcg@10")
+_PAIRS = "## Each model against the best other model, per user"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model of a block.
+
+    Attributes:
+        model: its label.
+        seeds: runs; "deterministic" where one says all.
+        values: {reading: (HR@10, NDCG@10)}, means over seeds.
+        against, difference, p: of the paired test in NDCG@10 against the best other model of the
+            block, as summary.md has them; "" where nothing was tested.
+        differs: whether the difference is more than chance in the users and over seeds.
+    """
+
+    model: str
+    seeds: str
+    values: dict[str, tuple[float, float]]
+    against: str
+    difference: str
+    p: str
+    differs: bool
+
+
+def read_block(folder: Path) -> list[Row]:
+    """The models of a comparison that has run, the best NDCG@10 (expected) first.
+
+    Raises:
+        UserError: a file is missing.
+    """
+    try:
+        about = json.loads((folder / "comparison.json").read_text())
+        lines = (folder / "results.csv").read_text().splitlines()
+        tests = _tests((folder / "summary.md").read_text())
+    except OSError as error:
+        raise UserError(f"{folder} is no comparison that has run ({error}).") from error
+    found: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for row in csv.DictReader(lines):
+        if row["phase"] == "test" and row["metric"] in METRICS:
+            of_reading = found.setdefault(row["model"], {}).setdefault(row["reading"], {})
+            of_reading.setdefault(row["metric"], []).append(float(row["value"]))
+    rows = []
+    for model, readings in found.items():
+        values = {
+            name: (fmean(of["hit@10"]), fmean(of["ndcg@10"])) for name, of in readings.items()
+        }
+        n = len(readings["expected"]["ndcg@10"])
+        seeds = "deterministic" if model in about.get("deterministic", []) else str(n)
+        against, difference, p = tests.get(model, ("", "", ""))
+        differs = p.endswith("*")
+        rows.append(Row(model, seeds, values, against, difference, p.rstrip(" *"), differs))
+    return sorted(rows, key=lambda row: -row.values["expected"][1])
+
+
+def _tests(summary: str) -> dict[str, tuple[str, str, str]]:
+    """{model: (other, mean difference, p after Holm)} in NDCG@10."""
+    if _PAIRS not in summary:
+        return {}
+    section = summary.split(_PAIRS)[1].split("\n## ")[0].replace("&lt;", "<").replace("\\*", "*")
+    cells = [[c.strip() for c in line.strip("|").split("|")] for line in section.splitlines()]
+    rows = [row for row in cells if len(row) > 6 and row[1] == "NDCG@10"]
+    return {row[0].replace("\\", ""): (row[2].replace("\\", ""), row[3], row[6]) for row in rows}
+
+
+def share(values: tuple[float, float]) -> str:
+    """HR@10 and NDCG@10 as the paper writes them: .687 / .409."""
+    return " / ".join(f"{v:.3f}".removeprefix("0") for v in values)
+
+
+def verdict(rows: list[Row]) -> str:
+    """Who is ahead of all others of the block in NDCG@10, in a sentence."""
+    first = rows[0]
+    if not first.against:
+        return f"Only {first.model} was measured."
+    tested = f"against {first.against}: {first.difference}, p {_equals(first.p)} after Holm"
+    if first.differs:
+        return f"**{first.model}** is ahead of the other models of its block ({tested})."
+    return f"{first.model} is first, but not beyond chance ({tested})."
+
+
+def _equals(p: str) -> str:
+    return p if p.startswith("<") else f"= {p}"
+
+
+def block_table(rows: list[Row]) -> str:
+    """A Markdown table of a block."""
+    readings = [r for r in ("expected", "warm", "full") if all(r in row.values for row in rows)]
+    header = ["model", "seeds", *(f"HR@10 / NDCG@10 {r}" for r in readings)]
+    header += ["NDCG@10 against the best other", "p (Holm)"]
+    lines = [header, ["---"] * len(header)]
+    for row in rows:
+        figures = [share(row.values[r]) for r in readings]
+        against = f"{row.difference} ({row.against})" if row.against else ""
+        lines.append([row.model, row.seeds, *figures, against, row.p + " *" * row.differs])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def blocks_text(measured: Path) -> str:
+    """The sections of results.md: both blocks of each data set that has been measured."""
+    parts = []
+    for dataset in DATASETS:
+        folders = {name: measured / f"{name}-{dataset}" for name in BLOCKS}
+        there = {name: folder for name, folder in folders.items() if folder.is_dir()}
+        if there:
+            parts.append(f"## The order of time, {dataset}\n")
+        for name, folder in there.items():
+            rows = read_block(folder)
+            links = f"Data: [{folder.name}/results.csv]({folder.name}/results.csv), tests: "
+            links += f"[summary.md]({folder.name}/summary.md)\n"
+            words = "Reads the order" if name == "order" else "Doesn't read it"
+            parts.append(f"{words}. {verdict(rows)}\n\n{block_table(rows)}\n{links}")
+    return "\n".join(parts)
+
+
+def headline_table(measured: Path, datasets: tuple[str, ...]) -> str:
+    """README's table: a row for each model of both blocks, a column for each data set.
+
+    The best of a block is bold where the paired test sets it apart from the best other model.
+    """
+    blocks = {
+        name: {dataset: read_block(measured / f"{name}-{dataset}") for dataset in datasets}
+        for name in BLOCKS
+    }
+    header = ["HR@10 / NDCG@10", *datasets]
+    lines = [header, ["---"] * len(header)]
+    for name, words in BLOCKS.items():
+        of = blocks[name]
+        lines.append([f"*{words}*", *[""] * len(datasets)])
+        for row in of[datasets[0]]:
+            cells = [_cell(of[dataset], row.model) for dataset in datasets]
+            lines.append([row.model, *cells])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _cell(rows: list[Row], model: str) -> str:
+    row = next((row for row in rows if row.model == model), None)
+    if row is None:
+        return ""
+    text = share(row.values["expected"])
+    return f"**{text}**" if row is rows[0] and row.differs else text
