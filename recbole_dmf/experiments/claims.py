@@ -89,7 +89,8 @@ class Row:
     Attributes:
         verdict: `HOLDS` if the column is better than each of the others beyond chance (p < .05
             after Holm's correction over all comparisons on the data set by the metric) and for
-            every pair of runs; `FAILS` if one of the others is better than it in this sense; else `OPEN`.
+            every pair of runs; `FAILS` if one of the others is better than it in this sense; else
+            `OPEN`.
         reading: of the figures.
         misleads: whether they mislead by the audit, and those to lead with were not measured.
         chance: the kinds of chance that p and the interval tell of; see `claim_tables`.
