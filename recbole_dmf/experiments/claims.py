@@ -88,8 +88,9 @@ class Row:
 
     Attributes:
         verdict: `HOLDS` if the column is better than each of the others beyond chance (p < .05
-            after Holm's correction over all comparisons on the data set) and for every pair of
-            runs; `FAILS` if one of the others is better than it in this sense; else `OPEN`.
+            after Holm's correction over all comparisons on the data set by the metric) and for
+            every pair of runs; `FAILS` if one of the others is better than it in this sense; else
+            `OPEN`.
         reading: of the figures.
         misleads: whether they mislead by the audit, and those to lead with were not measured.
         chance: the kinds of chance that p and the interval tell of; see `claim_tables`.
@@ -205,8 +206,9 @@ def _paper(table: Table, label: str, other: str, metric: str) -> float | None:
 
 INTRODUCTION = f"""\
 Mean difference to the best rival that the claim names, its 95 % interval, and p, corrected after
-Holm over all comparisons on a data set. A claim holds if each difference is above 0 (p < {LEVEL})
-and above 0 for every pair of runs; it doesn't hold if one is below 0 in the same sense.
+Holm over all comparisons on a data set by one metric. A claim holds if each difference is above 0
+(p < {LEVEL}) and above 0 for every pair of runs; it doesn't hold if one is below 0 in the same
+sense; else it can't be told.
 
 - {USERS_AND_SEEDS}: the interval is a bootstrap over users, p that of the paired permutation test
   of the means, and the range over pairs of runs tells of chance in training.
