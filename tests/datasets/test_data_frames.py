@@ -51,7 +51,7 @@ FRAMES = {
         {"user_id": [1], "item_id": [1], "t": pd.to_datetime([None])},
         "row 1: the timestamp 'NaT'",
     ),
-    "text date": ({"user_id": [1], "item_id": [1], "t": ["May"]}, "'May' .*--timestamp-format"),
+    "text date": ({"user_id": [1], "item_id": [1], "t": ["May"]}, "'May' .*timestamp_format"),
 }
 
 
