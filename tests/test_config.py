@@ -172,6 +172,7 @@ def parts_of(eval_args, **options):
     return pairs, prepared
 
 
+@pytest.mark.slow
 def test_a_ratio_alone_keeps_the_order_of_time_exact():
     """80, 10 and 10 per cent of each user's interactions by 64-bit time, in the file's order."""
     pairs, prepared = parts_of({"split": RATIO})

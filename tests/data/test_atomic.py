@@ -239,6 +239,7 @@ PIECES += [
 ]
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.integers(0, 130), st.integers(0, 6), st.sampled_from(PIECES)), max_size=4)
 )

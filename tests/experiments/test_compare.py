@@ -21,6 +21,8 @@ from recbole_dmf.experiments.compare import compare
 from recbole_dmf.experiments.plan import Column
 from recbole_dmf.experiments.planned_runs import check_labels
 
+pytestmark = pytest.mark.slow
+
 FAST = {"epochs": 2, "train_batch_size": 512, "learning_rate": 0.01}
 
 
@@ -66,7 +68,6 @@ def through(tmp_path_factory, data):
     return folder, report
 
 
-@pytest.mark.slow
 def test_runs_and_report(through):
     folder, report = through
     assert sorted(results(folder)) == ["BPR-seed1", "ItemPop-seed1", "ours-seed1"]
@@ -98,7 +99,6 @@ def test_each_run_is_ours_and_names_its_command(through):
     assert 0 < result["peak_memory_mb"] < 4096
 
 
-@pytest.mark.slow
 def test_finished_runs_are_kept_and_changed_ones_made_again(through, data, capfd, tmp_path):
     folder = shutil.copytree(through[0], tmp_path / "c")
     before = stamps(folder)
@@ -135,7 +135,6 @@ def test_interrupt_says_how_to_go_on(through, data, tmp_path):
     assert not multiprocessing.active_children()
 
 
-@pytest.mark.slow
 def test_fresh_makes_everything_again(through, data, tmp_path):
     folder = shutil.copytree(through[0], tmp_path / "c")
     before, kept = stamps(folder), results(folder)
@@ -145,7 +144,6 @@ def test_fresh_makes_everything_again(through, data, tmp_path):
     assert results(folder) == kept
 
 
-@pytest.mark.slow
 def test_killed_and_continued_equals_run_through(through, data, tmp_path):
     folder = tmp_path / "c"
     code = (
@@ -171,7 +169,6 @@ def test_killed_and_continued_equals_run_through(through, data, tmp_path):
     assert not second.exists()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("place", [".unfinished-BPR-seed1", "BPR-seed1-failed"])
 def test_an_unfinished_run_goes_on_after_its_last_epoch(through, data, tmp_path, place):
     from recbole_dmf.config import build_config
@@ -199,7 +196,6 @@ def test_an_unfinished_run_goes_on_after_its_last_epoch(through, data, tmp_path,
     assert not list(folder.glob("runs/*/resume.pt"))
 
 
-@pytest.mark.slow
 def test_a_failure_is_a_row_and_is_tried_again(data, tmp_path, capfd):
     folder = tmp_path / "c"
     options = {"data_path": str(data), **FAST, "init": "xavier", "user_layers": [8, 3]}
@@ -287,7 +283,6 @@ def test_options_are_checked_before_anything_runs(data, tmp_path, options, messa
     assert not (tmp_path / "c").exists()
 
 
-@pytest.mark.slow
 def test_metrics_that_are_asked_for_are_reported(data, tmp_path, capfd):
     folder = tmp_path / "c"
     argv = ["--dataset=tiny", "--models=ItemPop", f"--data_path={data}", f"--results={folder}"]
@@ -306,7 +301,6 @@ def test_metrics_that_are_asked_for_are_reported(data, tmp_path, capfd):
     assert "ItemPop, seed 1: finished in" in capfd.readouterr().out
 
 
-@pytest.mark.slow
 def test_command(data, tmp_path, capfd):
     folder = tmp_path / "c"
     argv = ["--dataset=tiny", "--models=twin=ItemPop,slow=BPR", "--seeds=3,4"]

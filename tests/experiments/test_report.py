@@ -273,6 +273,7 @@ def test_every_metric_and_k_that_was_asked_for_is_shown(tmp_path):
     assert not mine.duplicated(["metric", "reading"]).any()
 
 
+@pytest.mark.slow
 def test_models_that_read_the_order_are_a_block_of_their_own(tmp_path):
     folder = make_folder(tmp_path / "c", {"R": 2.6, "A": 1.0, "B": 1.6, "S": 2.2}, seeds=(1, 2))
     for label in ("R", "S"):

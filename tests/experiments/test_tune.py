@@ -70,6 +70,7 @@ def test_first_trial_is_the_default_and_best_is_best(through, data):
     assert f"# valid NDCG@10 (expected) {max(values):.4f}, the best of 6 trials" in text
 
 
+@pytest.mark.slow
 def test_best_file_is_one_for_config_files(through):
     folder, best = through
     config = build_config(None, None, [str(folder / "best.yaml")], None)

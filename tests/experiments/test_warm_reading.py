@@ -14,6 +14,8 @@ from recbole_dmf.evaluation.metrics import expected_gain, gains, tied_gain
 from recbole_dmf.experiments.report import write_report
 from recbole_dmf.experiments.runs import read_comparison
 
+pytestmark = pytest.mark.slow
+
 N, N_UNSEEN, N_COLD_ITEMS = 80, 300, 40
 COLD = np.arange(N) % 4 == 0  # users whose target is cold
 SHA = "ef" * 32
@@ -220,7 +222,6 @@ def test_damaged_warm_counts(tmp_path, column, value):
         write_report(tmp_path)
 
 
-@pytest.mark.slow
 def test_a_comparison_audits_its_data_once_and_leads_with_the_warm_figures(tmp_path, capfd):
     """Every third user's latest item is one that nobody else has."""
     planted = [list(row) for row in random_rows(n_users=60, n_items=150)]

@@ -17,6 +17,8 @@ from recbole_dmf.errors import UserError
 from recbole_dmf.host import lookup, own_classes
 from recbole_dmf.literals import load_yaml
 
+pytestmark = pytest.mark.slow
+
 FAST = {"epochs": 2, "init": "xavier", "learning_rate": 0.01}
 
 
@@ -191,7 +193,6 @@ def test_another_process_needs_the_class(run, monkeypatch, capsys):
     assert again["folder"] == folder
 
 
-@pytest.mark.slow
 def test_a_comparison_takes_classes(tiny, tmp_path):
     words = [
         "compare",

@@ -10,6 +10,8 @@ from conftest import random_rows, write_inter
 from recbole_dmf.errors import UserError
 from recbole_dmf.host.our_models import OUR_MODELS
 
+pytestmark = pytest.mark.slow
+
 SMALL = {
     "NeuMFp": {"pretrain_epochs": 1},
     "SASRec": {"hidden_size": 8},

@@ -168,6 +168,7 @@ def test_a_folder_needs_no_other_option(start, tmp_path, capsys):
     assert start("BPR", resume=True)["folder"] == str(folder)
 
 
+@pytest.mark.slow
 def test_what_cannot_go_on_is_explained(start, data, tmp_path):
     with pytest.raises(UserError, match=r"nothing to resume: .*/runs has no run of BPR on tiny"):
         start("BPR", resume=True)
@@ -287,6 +288,7 @@ def too_much_for_numpy():
     np.ones(2**50)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("allocate", [too_much_for_torch, too_much_for_numpy])
 def test_lack_of_memory_leaves_a_run_that_goes_on(start, tmp_path, monkeypatch, allocate):
     through = start("BPR")
@@ -309,6 +311,7 @@ def test_lack_of_memory_leaves_a_run_that_goes_on(start, tmp_path, monkeypatch, 
     assert_equal(outcome(folder), outcome(through["folder"]))
 
 
+@pytest.mark.slow
 def test_two_processes_in_one_folder_do_not_touch_each_others_files(data, tmp_path):
     words = ["--epochs=3", "--seed=3"]
     first, _ = begin(data, tmp_path, *words)

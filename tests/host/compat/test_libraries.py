@@ -85,6 +85,15 @@ def test_old_numpy_names_exist(stock, apply, config):
     assert MAP(given).metric_info(hits, np.array([1, 1]))[:, 1].tolist() == [1, 0.5]
 
 
+@pytest.fixture
+def every_warning():
+    """torch gives such a warning once in a process, which another test may have had."""
+    torch.set_warn_always(True)
+    yield
+    torch.set_warn_always(False)
+
+
+@pytest.mark.usefixtures("every_warning")
 @pytest.mark.parametrize("name", ["LightGCN", "NGCF"])
 def test_sparse_tensors_are_current(apply, model, name):
     apply(libraries.dok_matrix_updates)
