@@ -1,0 +1,91 @@
+"""The blocks of models that read the order of time and of those that don't."""
+
+import json
+
+import pytest
+
+from recbole_dmf.errors import UserError
+from recbole_dmf.experiments.order_page import (
+    block_table,
+    blocks_text,
+    headline_table,
+    read_block,
+    verdict,
+)
+
+SUMMARY = """\
+## Each model against the best other model, per user
+
+| Model | Metric | Against | Mean diff. | 95 % interval | p | p (Holm) | Over seeds |
+|---|---:|---:|---:|---:|---:|---:|---:|
+| {first} | HR@10 | {second} | +0.0200 | +0.0100 to +0.0300 | 0.0100 | 0.0300 \\* | \N{EN DASH} |
+| {first} | NDCG@10 | {second} | +0.0100 | +0.0050 to +0.0150 | 0.0100 | {p} | \N{EN DASH} |
+| {second} | NDCG@10 | {first} | -0.0100 | -0.0150 to -0.0050 | 0.0100 | {p} | \N{EN DASH} |
+
+## Cost
+"""
+
+
+def write_block(folder, first="SAS\\_Rec", p="0.0300 \\*"):
+    folder.mkdir()
+    second = "dmf-best"
+    about = {"models": ["dmf-best", "SAS_Rec"], "deterministic": ["SAS_Rec"]}
+    (folder / "comparison.json").write_text(json.dumps(about))
+    lines = ["dataset,model,seed,phase,metric,reading,value"]
+    for model, seed, hit, ndcg in [
+        ("dmf-best", 1, 0.6, 0.40),
+        ("dmf-best", 2, 0.7, 0.48),
+        ("SAS_Rec", 1, 0.67, 0.45),
+    ]:
+        for reading in ("sampled", "expected", "full"):
+            lines.append(f"d,{model},{seed},test,hit@10,{reading},{hit}")
+            lines.append(f"d,{model},{seed},test,ndcg@10,{reading},{ndcg}")
+        lines.append(f"d,{model},{seed},valid,ndcg@10,expected,.99")
+        lines.append(f"d,{model},{seed},test,ndcg@5,expected,.01")
+    (folder / "results.csv").write_text("\n".join(lines) + "\n")
+    (folder / "summary.md").write_text(SUMMARY.format(first=first, second=second, p=p))
+    return folder
+
+
+def test_a_block_is_read_from_its_files(tmp_path):
+    first, second = read_block(write_block(tmp_path / "order-ml-100k"))
+    assert (first.model, first.seeds) == ("SAS_Rec", "deterministic")
+    assert (second.model, second.seeds) == ("dmf-best", "2")
+    assert second.values["expected"] == pytest.approx((0.65, 0.44))
+    assert (first.against, first.difference, first.p) == ("dmf-best", "+0.0100", "0.0300")
+    assert first.differs
+
+
+def test_who_is_ahead_is_said(tmp_path):
+    rows = read_block(write_block(tmp_path / "order-ml-100k"))
+    assert verdict(rows) == (
+        "**SAS_Rec** is ahead of the other models of its block (against dmf-best: +0.0100, "
+        "p = 0.0300 after Holm)."
+    )
+    rows = read_block(write_block(tmp_path / "order-ml-1m", p="0.4000"))
+    assert verdict(rows).startswith("SAS_Rec is first, but not beyond chance")
+    assert "| SAS_Rec | deterministic | .670 / .450 |" in block_table(rows)
+
+
+def test_the_section_has_the_blocks_that_are_there(tmp_path):
+    write_block(tmp_path / "order-ml-100k")
+    write_block(tmp_path / "no-order-ml-100k", p="0.4000")
+    write_block(tmp_path / "order-ml-1m")
+    text = blocks_text(tmp_path)
+    assert text.index("The order of time, ml-100k") < text.index("The order of time, ml-1m")
+    assert text.count("Reads the order.") == 2
+    assert text.count("Doesn't read it.") == 1
+    assert "amazon" not in text
+
+
+def test_only_what_is_beyond_chance_is_bold_in_the_headline(tmp_path):
+    write_block(tmp_path / "order-ml-100k")
+    write_block(tmp_path / "no-order-ml-100k", p="0.4000")
+    reads, doesnt = headline_table(tmp_path, ("ml-100k",)).split("*doesn't*")
+    assert "**.670 / .450**" in reads
+    assert "**" not in doesnt
+
+
+def test_a_folder_without_results_is_an_error(tmp_path):
+    with pytest.raises(UserError, match="no comparison that has run"):
+        read_block(tmp_path)
