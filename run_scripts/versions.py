@@ -177,6 +177,7 @@ def tested(python: str, kind: str, steps: list[str], about: argparse.Namespace) 
         found: dict[str, Any] = {
             "python": version.strip(),
             "set": kind,
+            "commit": must("git", "-C", ROOT, "describe", "--always", "--dirty").strip(),
             "versions": here.versions(),
             "pip_check": checked.stdout.strip(),
             "doctor": doctor.stdout.strip().splitlines()[-1] if doctor.stdout else doctor.stderr,
