@@ -21,7 +21,6 @@ START, END = "<!-- drawn by run_scripts/pages.py -->", "<!-- end -->"
 OLD_ML_1M = "**Old ml-1m file, 2,999 users; to be measured again.**"
 OLD = ("best-ml-1m", "table2-ml-1m-2999-users")  # measured on that file
 WARM = "warm"
-READS_ORDER = ("dmf-best",)
 COMPARISONS = {  # folder -> heading
     "best-ml-100k": "Table 2 and beyond, ml-100k",
     "best-amazon-music": "Table 2 and beyond, amazon-music",
@@ -105,7 +104,8 @@ def comparison_table(folder: Path) -> str:
     """A comparison's models beside the paper's figures, those that read the order last."""
     about, measured = read_json(folder / "comparison.json"), figures(folder)
     warm = figures(folder, WARM) if misleads(folder, about) else {}
-    models = sorted(about["models"], key=lambda model: model in READS_ORDER)
+    readers = about["reads_order"]
+    models = sorted(about["models"], key=lambda model: model in readers)
     rows = []
     for model in models:
         hit, ndcg, seeds = measured[model]
@@ -113,7 +113,7 @@ def comparison_table(folder: Path) -> str:
         ours = f"{share(hit)} / {share(ndcg)}"
         theirs = f"{share(paper['hit@10'])} / {share(paper['ndcg@10'])}" if paper else ""
         count = "deterministic" if model in about["deterministic"] else str(seeds)
-        order = "yes" if model in READS_ORDER else "no"
+        order = "yes" if model in readers else "no"
         leading = [f"{share(warm[model][0])} / {share(warm[model][1])}"] if warm else []
         rows.append([model, order, count, *leading, ours, theirs])
     names = ["HR@10 / NDCG@10 warm", "expected"] if warm else ["HR@10 / NDCG@10"]

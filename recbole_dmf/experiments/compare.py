@@ -13,6 +13,7 @@ from typing import Any
 
 from recbole_dmf.errors import FAILED, UserError, interruption
 from recbole_dmf.experiments.audit_file import AUDIT, read_audit
+from recbole_dmf.experiments.finished_run import reads_order
 from recbole_dmf.experiments.plan import Column
 from recbole_dmf.experiments.planned_runs import (
     DETERMINISTIC,
@@ -75,6 +76,7 @@ def compare(
             "seeds": list(seeds),
             "deterministic": [c.label for c in columns if c.model in DETERMINISTIC],
             "metrics": metrics,
+            "reads_order": [],
             "failures": [],
             "expected": {k: v for k, v in expected.items() if k in labels},
         }
@@ -158,6 +160,8 @@ def _run_all(
             if reason is not None:
                 left = time_left([*runs, *others, *later], [*runs[number:], *later])
                 print(f"{place}: {_figures(result, about['metrics'])}{left}", flush=True)
+            if reads_order(result) and run.column.label not in about["reads_order"]:
+                about["reads_order"].append(run.column.label)
             _check_candidates(result, run, hashes)
         write_text(folder / "comparison.json", json.dumps(about, indent=2))
     except KeyboardInterrupt as stop:
