@@ -19,7 +19,7 @@ from recbole_dmf.errors import (
     NOT_WRITABLE,
     OUT_OF_MEMORY,
     TERMINATED,
-    CannotGoOn,
+    CannotResume,
     UserError,
     interruption,
     is_out_of_memory,
@@ -164,7 +164,7 @@ def run_in(
         )
         try:
             return _run(config, folder, label, phases)
-        except CannotGoOn as error:
+        except CannotResume as error:
             if not start_over:
                 raise
             logging.getLogger().warning(f"{error} Starting over.")
@@ -221,7 +221,7 @@ def _finished_before(
     """The outcome of a run that has ended; None for one that is to start or to be resumed.
 
     Raises:
-        CannotGoOn: the run in the folder has other options, or its result cannot be read.
+        CannotResume: the run in the folder has other options, or its result cannot be read.
     """
     if parallel.rank() == 0:
         remove_temporary_files(folder)
@@ -230,14 +230,14 @@ def _finished_before(
             write_settings(folder, settings)
         return None
     if difference := changes(read_settings(folder), settings):
-        raise CannotGoOn(f"{folder} has a run with other options: {difference}.")
+        raise CannotResume(f"{folder} has a run with other options: {difference}.")
     if not is_finished(folder):
         return None
     result = read_result(folder)
     try:
         table = result_table(result)
     except (KeyError, TypeError) as error:
-        raise CannotGoOn(f"{folder}: its result is damaged.") from error
+        raise CannotResume(f"{folder}: its result is damaged.") from error
     if parallel.rank() == 0:
         remove_resume_files(folder)
     logging.getLogger().info(f"{folder} is finished: there is nothing to do.\n{table}")

@@ -207,7 +207,7 @@ def quality_text() -> str:
     return (
         f"The best validation NDCG@10 of RecBole's DMF function on ml-1m is {target:.4f}. "
         f"`--preset=dmf-fast` reaches it after {first + 1} epochs and {ours['seconds'][first]:.0f} "
-        f"seconds, and goes on to {max(ours['ndcg']):.3f}.\n"
+        f"seconds, and ends at {max(ours['ndcg']):.3f}.\n"
     )
 
 

@@ -128,7 +128,7 @@ class TwoTowerModel(GeneralRecommender):
         return super().load_state_dict(*args, **kwargs)
 
     def vectors(self) -> tuple[Tensor, Tensor]:
-        """Normalised vectors of all users and all items, encoded once until training goes on.
+        """Normalised vectors of all users and all items, encoded once until training continues.
 
         Returns:
             ([n_users, factors], [n_items, factors]); their inner product is the score.

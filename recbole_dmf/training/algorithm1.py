@@ -45,7 +45,7 @@ class DMFTrainer(BaseTrainer):
             fused=True,
         )
 
-    def prepare(self, train_data) -> None:
+    def set_up(self, train_data) -> None:
         """Take the positives and the negatives' sampler from RecBole's training loader."""
         feat = train_data._dataset.inter_feat
         device = self.model.device
@@ -89,7 +89,7 @@ class DMFTrainer(BaseTrainer):
 
     def load_own_state(self, state: dict[str, Any], train_data) -> None:
         """Inverse of `own_state`, before the first epoch."""
-        self.prepare(train_data)
+        self.set_up(train_data)
         self._generator.set_state(state["order"])
         self._sampler.generator.set_state(state["sampler"])
         if state["negatives"] is not None:
@@ -132,7 +132,7 @@ class DMFTrainer(BaseTrainer):
 
     def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
         if not self._prepared:
-            self.prepare(train_data)
+            self.set_up(train_data)
         elif self.config["sampling"] == "per_epoch":
             self.draw_negatives()
         self.model.train()

@@ -1,4 +1,4 @@
-"""Stopped runs go on and end as those that were never stopped, bit for bit."""
+"""Stopped runs are resumed and end as those that were never stopped, bit for bit."""
 
 import csv
 import json
@@ -18,7 +18,7 @@ import torch
 
 from conftest import random_rows, write_inter
 from recbole_dmf import cli, run_recbole
-from recbole_dmf.errors import CannotGoOn, UserError
+from recbole_dmf.errors import CannotResume, UserError
 from recbole_dmf.training import trainer
 from recbole_dmf.training.checkpoint import load_checkpoint
 
@@ -179,7 +179,7 @@ def test_what_cannot_go_on_is_explained(start, data, tmp_path):
     (folder,) = (tmp_path / "runs").iterdir()
     with pytest.raises(UserError, match=r"nothing to resume.*learning_rate was 0.001, is 0.1"):
         start("BPR", resume=True, learning_rate=0.1)
-    with pytest.raises(CannotGoOn, match=r"other options: learning_rate was 0.001, is 0.1"):
+    with pytest.raises(CannotResume, match=r"other options: learning_rate was 0.001, is 0.1"):
         start("BPR", resume=folder, learning_rate=0.1)
     state = folder / "resume.pt"
     kept = shutil.copy(state, tmp_path / "kept.pt")
@@ -195,7 +195,7 @@ def test_what_cannot_go_on_is_explained(start, data, tmp_path):
         with pytest.raises(UserError, match=message):
             start("BPR", resume=folder)
     torch.save({"format": 1, "version": "0.1.0"}, state)
-    with pytest.raises(CannotGoOn, match=r"it lacks .*checkpoint_epoch"):
+    with pytest.raises(CannotResume, match=r"it lacks .*checkpoint_epoch"):
         start("BPR", resume=folder)
     state.write_bytes(b"no checkpoint")
     with pytest.raises(UserError, match="damaged"):
@@ -209,7 +209,7 @@ def test_other_data_is_refused(start, tmp_path):
     with pytest.raises(Stop):
         start("BPR", stop_before=3, data_path=str(mine))
     write_inter(mine, random_rows(seed=5))
-    with pytest.raises(CannotGoOn, match="no longer those"):
+    with pytest.raises(CannotResume, match="no longer those"):
         start("BPR", resume=True, data_path=str(mine))
 
 
@@ -234,7 +234,7 @@ def command(folder, words):
 
 
 def begin(data, folder, *words):
-    """`run_recbole` in a process of its own, once it has a checkpoint to go on from."""
+    """`run_recbole` in a process of its own, once it has a checkpoint to resume from."""
     words = ["--model=DMF", "--dataset=tiny", f"--data_path={data}", "--init=xavier", *words]
     context = multiprocessing.get_context("fork")
     process = context.Process(target=command, args=(folder, words), daemon=True)
