@@ -14,6 +14,7 @@ from typing import Any
 
 from recbole_dmf.experiments.claims import page as claims_page
 from recbole_dmf.experiments.habit_page import page as habit_page
+from recbole_dmf.experiments.order_page import blocks_text, headline_table
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = ROOT / "run_scripts" / "measured"
@@ -21,6 +22,7 @@ START, END = "<!-- drawn by run_scripts/pages.py -->", "<!-- end -->"
 OLD_ML_1M = "**Old ml-1m file, 2,999 users; to be measured again.**"
 OLD = ("best-ml-1m", "table2-ml-1m-2999-users")  # measured on that file
 WARM = "warm"
+HEADLINE = ("ml-100k", "ml-latest-small", "amazon-music")  # data sets of README's table
 COMPARISONS = {  # folder -> heading
     "best-ml-100k": "Table 2 and beyond, ml-100k",
     "best-amazon-music": "Table 2 and beyond, amazon-music",
@@ -172,7 +174,7 @@ def both(values: Sequence[float]) -> str:
 
 def results_page() -> str:
     """The text of results.md."""
-    parts = [RESULTS + habits_text()]
+    parts = [RESULTS + habits_text(), blocks_text(MEASURED)]
     for name, heading in COMPARISONS.items():
         links = f"Data: [{name}/results.csv]({name}/results.csv), tests: "
         links += f"[summary.md]({name}/summary.md)\n"
@@ -252,26 +254,8 @@ def speed_page() -> str:
 
 
 def readme_table() -> str:
-    """README's table: ml-100k, expected reading, mean of three seeds."""
-    folder = MEASURED / "best-ml-100k"
-    measured, paper = figures(folder), read_json(folder / "comparison.json")["expected"]
-    names = {
-        "ItemPop": "ItemPop",
-        "ItemKNN": "ItemKNN",
-        "EASE": "EASE",
-        "NeuMF-p": "NeuMF-p",
-        "eALS": "eALS",
-        "DMF-2-nce": "DMF, the paper's settings",
-        "dmf-scaled-cosine": "DMF, scaled cosine and target masking",
-        "dmf-best": "DMF, `dmf-best`: it reads the order of time, its rivals don't",
-    }
-    rows = []
-    for model, words in names.items():
-        hit, ndcg, _ = measured[model]
-        theirs = paper.get(model)
-        figure = f"{share(theirs['hit@10'])} / {share(theirs['ndcg@10'])}" if theirs else ""
-        rows.append([words, f"{share(hit)} / {share(ndcg)}", figure])
-    return table(["ml-100k, HR@10 / NDCG@10", "here", "the paper"], rows)
+    """README's table: both blocks, expected reading, means over the seeds."""
+    return headline_table(MEASURED, HEADLINE)
 
 
 def with_table(readme: str) -> str:
