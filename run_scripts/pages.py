@@ -27,6 +27,7 @@ COMPARISONS = {  # folder -> heading
     "best-ml-100k": "Table 2 and beyond, ml-100k",
     "best-amazon-music": "Table 2 and beyond, amazon-music",
     "best-ml-1m": "Table 2 and beyond, ml-1m",
+    "warm-amazon-music": "Table 2's quick columns, amazon-music: the warm reading leads",
     "table2-ml-1m": "Table 2, ml-1m: the columns that take minutes",
     "itempop-ml-1m-raw": "ItemPop, ml-1m, candidates from all raw ids as in the paper",
     "table2-ml-1m-2999-users": "Table 2, ml-1m, one seed",
