@@ -35,7 +35,7 @@ class Prepared:
         counts: users, items, training interactions, and users that are ranked in each phase.
         sha256: of the ids, the interactions and their split; see `fingerprint`.
         user_ids, item_ids: the ids in the files, by their numbers.
-        counted: where the targets of each phase stood when it was last measured.
+        counted: how many items were above each phase's targets when it was last measured.
     """
 
     train: Any

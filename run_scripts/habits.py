@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from recbole_dmf.experiments.habit_counts import N_DRAWS, counts_of_run
-from recbole_dmf.experiments.habit_page import page
+from recbole_dmf.experiments.habit_page import habit_page
 from recbole_dmf.experiments.habits import habit_gains, levels, validated
 from recbole_dmf.experiments.plan import read_experiment
 from recbole_dmf.files import write_text
@@ -94,7 +94,7 @@ def main() -> int:
         stem = Path(arguments.out) / f"habits-{arguments.dataset}"
         write_text(stem.with_suffix(".json"), json.dumps(data, indent=2) + "\n")
         if number > 1:
-            write_text(stem.with_suffix(".md"), page(data))
+            write_text(stem.with_suffix(".md"), habit_page(data))
     return 0
 
 

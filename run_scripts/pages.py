@@ -12,8 +12,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from recbole_dmf.experiments.claims import page as claims_page
-from recbole_dmf.experiments.habit_page import page as habit_page
+from recbole_dmf.experiments.claims import claims_page
+from recbole_dmf.experiments.habit_page import habit_page
 from recbole_dmf.experiments.order_page import blocks_text, headline_table
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -35,10 +35,10 @@ def main(argv: Sequence[str]) -> int:
     if not dataset:
         raise UserError("--dataset is missing; for example --dataset=ml-100k.")
     from recbole_dmf.experiments.audit import audit  # takes seconds: not for --help
-    from recbole_dmf.experiments.audit_file import text, write_audit
+    from recbole_dmf.experiments.audit_file import audit_text, write_audit
 
     found = audit(dataset, given.options)
-    print(text(found))
+    print(audit_text(found))
     if "out" in given.named:
         path = Path(given.named["out"])
         write_audit(path, found, shlex.join(["recbole-dmf", "audit", *argv]))

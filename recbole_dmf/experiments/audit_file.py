@@ -79,7 +79,7 @@ def summary(found: dict[str, Any]) -> str:
     return one_line(f"{found['dataset']}: figures mislead by {', '.join(misleading)}.")
 
 
-def text(found: dict[str, Any]) -> str:
+def audit_text(found: dict[str, Any]) -> str:
     """All findings for a console."""
     table = tabulate(rows(found), HEADER, tablefmt="simple", maxcolwidths=[26, 34, 56])
     return f"{summary(found)} Figures to lead with: {found['headline']}.\n\n{table}"

@@ -116,7 +116,7 @@ def popularity_by_time(data: Audited) -> tuple[float, float, int]:
     ones = np.ones(len(data.user), dtype=bool)
     seen = sp.csr_matrix((ones, (data.user, data.item)), shape=data.shape)
     total, count, start = data.popularity, np.zeros(data.shape[1], dtype=np.int64), 0
-    stood = np.empty((2, 2, len(late)), dtype=np.int64)  # [all | earlier, above | tied, user]
+    counts = np.empty((2, 2, len(late)), dtype=np.int64)  # [all | earlier, above | tied, user]
     for place, number in enumerate(late):
         np.add.at(count, data.item[train_order[start : known[number]]], 1)
         start = known[number]
@@ -124,14 +124,15 @@ def popularity_by_time(data: Audited) -> tuple[float, float, int]:
         taken = seen.indices[seen.indptr[user] : seen.indptr[user + 1]]
         for side, popularity in enumerate((total, count)):
             own = popularity[candidates.target[number]]
-            stood[side, 0, place] = (popularity[1:] > own).sum() - (popularity[taken] > own).sum()
-            stood[side, 1, place] = (popularity[1:] == own).sum() - (popularity[taken] == own).sum()
+            counts[side, 0, place] = (popularity[1:] > own).sum() - (popularity[taken] > own).sum()
+            tied_seen = (popularity[taken] == own).sum()
+            counts[side, 1, place] = (popularity[1:] == own).sum() - tied_seen
     unseen, width = data.phase.n_unseen[late], data.phase.n_candidates[late]
     if not len(late):
         return 0.0, 0.0, 0
     with_future, without = (
         float(expected_gain(gains("hit", K), unseen, above, tied, width).mean())
-        for above, tied in stood
+        for above, tied in counts
     )
     return with_future, without, len(late)
 
@@ -167,5 +168,5 @@ def _figures(
     n_above = np.bincount(whose[of_rows[row] > own[whose]], minlength=len(users))
     n_level = np.bincount(whose[of_rows[row] == own[whose]], minlength=len(users))
     phase = data.phase
-    stood = (phase.n_unseen, above - n_above, level - n_level, phase.n_candidates)
-    return {f"{m}@{K}": float(expected_gain(gains(m, K), *stood).mean()) for m in ("hit", "ndcg")}
+    counts = (phase.n_unseen, above - n_above, level - n_level, phase.n_candidates)
+    return {f"{m}@{K}": float(expected_gain(gains(m, K), *counts).mean()) for m in ("hit", "ndcg")}

@@ -27,7 +27,7 @@ USERS_AND_SEEDS, USERS, SEEDS = "users and seeds", "users alone", "seeds alone"
 
 
 @dataclass(frozen=True)
-class Table:
+class MeasuredTable:
     """The figures of a comparison.
 
     Attributes:
@@ -75,7 +75,7 @@ class Difference:
     seed_high: float
 
 
-def read_table(folder: Path, audit: Path) -> Table | None:
+def read_table(folder: Path, audit: Path) -> MeasuredTable | None:
     """The figures in a comparison's folder; None where there are none.
 
     Args:
@@ -92,7 +92,7 @@ def read_table(folder: Path, audit: Path) -> Table | None:
     return None
 
 
-def _of_runs(c: Compared) -> Table:
+def _of_runs(c: Compared) -> MeasuredTable:
     runs = [run for group in c.runs.values() for run in group]
     finished = {label: group for label, group in c.runs.items() if group}
     users = {
@@ -120,10 +120,10 @@ def _of_runs(c: Compared) -> Table:
         "data_sha256": sorted({str(run.result.get("data_sha256")) for run in runs}),
         "commits": sorted({str(run.result.get("commit")) for run in runs}),
     }
-    return Table(c.reading, wanted != c.reading, means, users, once, c.expected, source)
+    return MeasuredTable(c.reading, wanted != c.reading, means, users, once, c.expected, source)
 
 
-def _of_figures(folder: Path, audit: Path) -> Table:
+def _of_figures(folder: Path, audit: Path) -> MeasuredTable:
     path = folder / "comparison.json"
     about = read_json(path, "run the comparison again")
     rows = read_csv(
@@ -148,10 +148,10 @@ def _of_figures(folder: Path, audit: Path) -> Table:
     once = field(about, "deterministic", list, path, default=[])
     expected = field(about, "expected", dict, path, default={})
     source = {"from": "results.csv", "seeds": seeds}
-    return Table(reading, wanted == WARM != reading, means, None, once, expected, source)
+    return MeasuredTable(reading, wanted == WARM != reading, means, None, once, expected, source)
 
 
-def difference(table: Table, label: str, other: str, metric: str) -> Difference:
+def difference(table: MeasuredTable, label: str, other: str, metric: str) -> Difference:
     """`label` less `other`."""
     ours, theirs = (np.array(table.means[name][metric]) for name in (label, other))
     by_seed = np.subtract.outer(ours, theirs)

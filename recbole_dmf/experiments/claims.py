@@ -13,7 +13,7 @@ from recbole_dmf.experiments.claim_tables import (
     USERS,
     USERS_AND_SEEDS,
     Difference,
-    Table,
+    MeasuredTable,
     difference,
     read_table,
 )
@@ -147,7 +147,7 @@ def claims(results: Path, datasets: Sequence[str]) -> dict[str, Any]:
 
 
 def judge(
-    about: Sequence[Claim], tables: Mapping[str, Table], dataset: str, metric: str
+    about: Sequence[Claim], tables: Mapping[str, MeasuredTable], dataset: str, metric: str
 ) -> list[Row]:
     """The claims on one data set by one metric, corrected over all of their comparisons."""
     pairs: list[tuple[Claim, str, Difference]] = []
@@ -199,7 +199,7 @@ def _sign(found: Difference, p_holm: float) -> int:
     return int(np.sign(found.mean)) if certain else 0
 
 
-def _paper(table: Table, label: str, other: str, metric: str) -> float | None:
+def _paper(table: MeasuredTable, label: str, other: str, metric: str) -> float | None:
     ours, theirs = (table.expected.get(name, {}).get(metric) for name in (label, other))
     return None if ours is None or theirs is None else round(ours - theirs, 6)
 
@@ -220,7 +220,7 @@ sense; else it can't be told.
 """
 
 
-def page(data: Mapping[str, Any]) -> str:
+def claims_page(data: Mapping[str, Any]) -> str:
     """claims.md from what claims.json has."""
     lines = [
         "# The paper's claims",

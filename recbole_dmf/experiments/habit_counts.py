@@ -31,7 +31,7 @@ _USERS_PER_BATCH = 256
 
 
 @dataclass(frozen=True)
-class Stood:
+class TargetCounts:
     """Where the test items stand after one epoch.
 
     Attributes:
@@ -78,7 +78,7 @@ def count_test_items(
     valid_item: NDArray[np.int64],
     scores: Scores,
     valid_ndcg: float,
-) -> Stood:
+) -> TargetCounts:
     """Rank the test items of one epoch.
 
     Args:
@@ -98,14 +98,14 @@ def count_test_items(
         row = np.arange(len(score))
         own = score[row, targets[part]][:, None]
         items = draws[:, part]
-        drawn.append(_stand(score[row[:, None], np.maximum(items, 0)], own, items >= 0))
-        of_train.append(_stand(score, own, train[users[part]].toarray() != 0))
+        drawn.append(_above_and_tied(score[row[:, None], np.maximum(items, 0)], own, items >= 0))
+        of_train.append(_above_and_tied(score, own, train[users[part]].toarray() != 0))
         item = valid_item[users[part]][:, None]
-        of_valid.append(_stand(score[row[:, None], item], own, item > 0))
+        of_valid.append(_above_and_tied(score[row[:, None], item], own, item > 0))
     drawn_above, drawn_tied = np.concatenate(drawn, axis=-1)
     train_above, train_tied = np.concatenate(of_train, axis=-1)
     valid_above, valid_tied = np.concatenate(of_valid, axis=-1)
-    return Stood(
+    return TargetCounts(
         np.array(valid_ndcg),
         counts.n_unseen,
         np.diff(train.indptr)[users].astype(np.int64),
@@ -121,7 +121,7 @@ def count_test_items(
     )
 
 
-def _stand(score: NDArray, own: NDArray, counted: NDArray) -> NDArray[np.int64]:
+def _above_and_tied(score: NDArray, own: NDArray, counted: NDArray) -> NDArray[np.int64]:
     """Items above and level with the target, int64 [2, ...]; the last axis is that of the items."""
     above, tied = (score > own) & counted, (score == own) & counted
     return np.stack([above.sum(axis=-1), tied.sum(axis=-1)])
@@ -129,7 +129,7 @@ def _stand(score: NDArray, own: NDArray, counted: NDArray) -> NDArray[np.int64]:
 
 def counts_of_run(
     folder: Path, model: str, dataset: str, options: Mapping[str, Any], with_valid: bool
-) -> tuple[list[Stood], Config]:
+) -> tuple[list[TargetCounts], Config]:
     """Train for all of `epochs`, or the rest of them, and return the counts of every epoch.
 
     Args:
@@ -177,12 +177,12 @@ def _train(folder: Path, config: Config, with_valid: bool) -> None:
 
     def note(scores: Scores, counts: Counts) -> None:
         ndcg = summarise(counts, ["ndcg"], [10])["expected"]["ndcg@10"]
-        stood = count_test_items(test, draws, train, valid_item, scores, ndcg)
+        of_test = count_test_items(test, draws, train, valid_item, scores, ndcg)
         with (
             atomic_path(folder / f"epoch-{trainer.epochs_run}.npz") as path,
             path.open("wb") as file,
         ):
-            np.savez_compressed(file, **vars(stood))
+            np.savez_compressed(file, **vars(of_test))
 
     about = checkpoint_facts(config, replayable_settings(config), prepared, [], [])
     prepared.phases["valid"] = Watched(valid, note)
@@ -208,6 +208,6 @@ def _draws(config: Config, prepared: Prepared) -> NDArray[np.int64]:
     return np.stack(drawn)
 
 
-def _read(path: Path) -> Stood:
+def _read(path: Path) -> TargetCounts:
     with np.load(path, allow_pickle=False) as arrays:
-        return Stood(**arrays)
+        return TargetCounts(**arrays)

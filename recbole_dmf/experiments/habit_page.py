@@ -12,7 +12,7 @@ _TOTALS = {
 }
 
 
-def page(data: dict[str, Any]) -> str:
+def habit_page(data: dict[str, Any]) -> str:
     """habits-DATASET.md from what habits-DATASET.json has."""
     n, base = len(data["seeds"]), data["base"]
     text = [f"# What habits of evaluation add: {data['model']} on {data['dataset']}", ""]

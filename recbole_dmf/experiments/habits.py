@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import integrate, stats
 
 from recbole_dmf.evaluation.metrics import expected_gain, gains, tied_gain
-from recbole_dmf.experiments.habit_counts import Stood
+from recbole_dmf.experiments.habit_counts import TargetCounts
 
 K = 10
 METRICS = ("hit", "ndcg")
@@ -51,18 +51,18 @@ class Gain:
 Figures = NDArray[np.float64]  # [2, n_draws, n_epochs]: HR@10 and NDCG@10, means over the users
 
 
-def sampled(epochs: Sequence[Stood], ties_lose: bool = False) -> Figures:
+def sampled(epochs: Sequence[TargetCounts], ties_lose: bool = False) -> Figures:
     """Figures by draw and epoch, the same draws at each epoch."""
     result = np.empty((2, len(epochs[0].drawn_above), len(epochs)))
-    for place, stood in enumerate(epochs):
-        tied = np.zeros_like(stood.drawn_tied) if ties_lose else stood.drawn_tied
+    for place, counts in enumerate(epochs):
+        tied = np.zeros_like(counts.drawn_tied) if ties_lose else counts.drawn_tied
         for number, metric in enumerate(METRICS):
-            values = tied_gain(gains(metric, K), stood.drawn_above, tied)
+            values = tied_gain(gains(metric, K), counts.drawn_above, tied)
             result[number, :, place] = values.mean(axis=-1)
     return result
 
 
-def redrawn(epochs: Sequence[Stood], generator: np.random.Generator) -> Figures:
+def redrawn(epochs: Sequence[TargetCounts], generator: np.random.Generator) -> Figures:
     """As `sampled`, with candidates of their own at each epoch.
 
     Only how many candidates are above and level with the target matters, and that is
@@ -71,46 +71,46 @@ def redrawn(epochs: Sequence[Stood], generator: np.random.Generator) -> Figures:
     n_draws = len(epochs[0].drawn_above)
     width = _width(epochs[0])
     result = np.empty((2, n_draws, len(epochs)))
-    for place, stood in enumerate(epochs):
-        shape = (n_draws, len(stood.above))
-        above = generator.hypergeometric(stood.above, stood.n_unseen - stood.above, width, shape)
-        others = stood.n_unseen - stood.above - stood.tied
-        tied = generator.hypergeometric(stood.tied, others, width - above)
+    for place, counts in enumerate(epochs):
+        shape = (n_draws, len(counts.above))
+        above = generator.hypergeometric(counts.above, counts.n_unseen - counts.above, width, shape)
+        others = counts.n_unseen - counts.above - counts.tied
+        tied = generator.hypergeometric(counts.tied, others, width - above)
         for number, metric in enumerate(METRICS):
             result[number, :, place] = tied_gain(gains(metric, K), above, tied).mean(axis=-1)
     return result
 
 
-def _width(stood: Stood) -> NDArray[np.int64]:
+def _width(counts: TargetCounts) -> NDArray[np.int64]:
     """Candidates of each user, int64 [n]."""
-    return np.minimum(stood.n_unseen, 100)
+    return np.minimum(counts.n_unseen, 100)
 
 
-def expected(stood: Stood, with_training_items: bool = False) -> NDArray[np.float64]:
+def expected(counts: TargetCounts, with_training_items: bool = False) -> NDArray[np.float64]:
     """HR@10 and NDCG@10 of an epoch, their exact means over draws, [2].
 
     With `with_training_items`, candidates are drawn from all items but the target.
     """
-    n, above, tied = stood.n_unseen, stood.above, stood.tied
+    n, above, tied = counts.n_unseen, counts.above, counts.tied
     if with_training_items:
-        n = n + stood.n_train + stood.n_valid
-        above = above + stood.train_above + stood.valid_above
-        tied = tied + stood.train_tied + stood.valid_tied
-    values = [expected_gain(gains(m, K), n, above, tied, _width(stood)) for m in METRICS]
+        n = n + counts.n_train + counts.n_valid
+        above = above + counts.train_above + counts.valid_above
+        tied = tied + counts.train_tied + counts.valid_tied
+    values = [expected_gain(gains(m, K), n, above, tied, _width(counts)) for m in METRICS]
     return np.mean(values, axis=1)
 
 
 def with_replacement(
-    stood: Stood, generator: np.random.Generator, n_draws: int, ties_lose: bool = False
+    counts: TargetCounts, generator: np.random.Generator, n_draws: int, ties_lose: bool = False
 ) -> NDArray[np.float64]:
     """HR@10 and NDCG@10, [2, n_draws], candidates drawn with replacement and counted once.
 
     They are drawn from all items that the user has no training interaction with. A candidate that
     is the target itself competes with nobody.
     """
-    n = stood.n_unseen + stood.n_valid + 1  # the target
-    above = stood.above + stood.valid_above
-    level = above + (0 if ties_lose else stood.tied + stood.valid_tied)
+    n = counts.n_unseen + counts.n_valid + 1  # the target
+    above = counts.above + counts.valid_above
+    level = above + (0 if ties_lose else counts.tied + counts.valid_tied)
     result = np.empty((2, n_draws))
     for number in range(n_draws):
         places = generator.integers(0, n[:, None], (len(n), 100))
@@ -123,9 +123,9 @@ def with_replacement(
     return result
 
 
-def validated(epochs: Sequence[Stood]) -> int:
+def validated(epochs: Sequence[TargetCounts]) -> int:
     """Place of the epoch that validation chooses; the first of equal ones."""
-    return int(np.argmax([stood.valid_ndcg for stood in epochs]))
+    return int(np.argmax([counts.valid_ndcg for counts in epochs]))
 
 
 def at_best(figures: Figures) -> NDArray[np.float64]:
@@ -135,7 +135,7 @@ def at_best(figures: Figures) -> NDArray[np.float64]:
 
 
 def levels(
-    epochs: Sequence[Stood], seed: int, with_valid: Sequence[Stood] | None
+    epochs: Sequence[TargetCounts], seed: int, with_valid: Sequence[TargetCounts] | None
 ) -> dict[str, NDArray[np.float64]]:
     """HR@10 and NDCG@10 of one seed under the protocol and each habit, [2] each.
 
@@ -166,7 +166,7 @@ def levels(
         found["valid trained on"] = at_best(sampled(with_valid)).mean(axis=1)
         last = with_valid
     n_draws = fixed.shape[1]
-    together = [with_replacement(stood, generator, n_draws, ties_lose=True) for stood in last]
+    together = [with_replacement(counts, generator, n_draws, ties_lose=True) for counts in last]
     found["together"] = np.stack(together, axis=-1).max(axis=-1).mean(axis=1)
     return found
 

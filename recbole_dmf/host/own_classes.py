@@ -124,7 +124,7 @@ def find_class(path: Any) -> str:
 def _remedy(module: str) -> str:
     if module == "__main__":
         return (
-            "It stood in the script or notebook that was run; put it into a module of its own, "
+            "It was in the script or notebook that was run; put it into a module of its own, "
             "whose name the next run keeps, or define it here and pass it to "
             "run_recbole(model=...) first."
         )

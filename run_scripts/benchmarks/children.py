@@ -29,7 +29,7 @@ def measure(name: str, args) -> None:
     getattr(importlib.import_module(f"benchmarks.{module}"), function)(args)
 
 
-def child(name: str, args, limit: float | None = None, **options) -> dict:
+def run_child(name: str, args, limit: float | None = None, **options) -> dict:
     """Run one of `MEASUREMENTS` in a process of its own; what it had measured when it ended."""
     given = {**vars(args), **options, "child": name, "spawned": time.time()}
     command = [sys.executable, str(SCRIPT)]

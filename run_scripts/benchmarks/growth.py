@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from benchmarks.children import child
+from benchmarks.children import run_child
 from benchmarks.setting import GROWTH, PARTS
 from recbole_dmf.datasets.generate import generate, write_generated
 
@@ -20,9 +20,9 @@ def measure_size(args, size: tuple[int, int, int], with_recbole: bool) -> dict:
     # one size would make an epoch's cost grow with the square of the ratings.
     large_batch = max(args.large_batch, args.large_batch * ratings // 1_000_000)
     found = {"users": users, "items": items, "ratings": ratings, "large_batch": large_batch}
-    found["ours"] = child("growth_ours", args, **{**options, "large_batch": large_batch})
+    found["ours"] = run_child("growth_ours", args, **{**options, "large_batch": large_batch})
     if with_recbole:
-        found["recbole"] = child("growth_recbole", args, args.limit, **options)
+        found["recbole"] = run_child("growth_recbole", args, args.limit, **options)
     return found
 
 

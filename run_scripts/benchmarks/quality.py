@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.children import child
+from benchmarks.children import run_child
 from benchmarks.setting import LAYERS
 
 
@@ -54,7 +54,7 @@ def time_to_quality(args) -> dict:
     for folder in folders:
         settings = yaml.safe_load((folder / "config.yaml").read_text())
         batch_size = settings["train_batch_size"]
-        cost = child("recbole", args, batch_size=batch_size, steps=60, negatives=1)
+        cost = run_child("recbole", args, batch_size=batch_size, steps=60, negatives=1)
         per_epoch = cost["epoch_seconds"] + cost["evaluation_seconds"]
         ndcg = curve_of(folder)["ndcg"]
         seconds = [per_epoch * (epoch + 1) for epoch in range(len(ndcg))]

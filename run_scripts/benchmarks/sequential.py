@@ -9,7 +9,7 @@ import time
 
 from tabulate import tabulate
 
-from benchmarks.children import child, medians_of
+from benchmarks.children import medians_of, run_child
 from benchmarks.setting import SASREC
 from benchmarks.timing import report, report_memory, seconds_of
 from recbole_dmf.config import build_config
@@ -66,7 +66,7 @@ def sequential_table(args) -> dict:
     """All three in turns, `--repeats` times; prints and returns their medians."""
     runs: dict[str, list[dict]] = {side: [] for side in SIDES}
     for _, side in itertools.product(range(args.repeats), SIDES):
-        runs[side].append(child(side, args))
+        runs[side].append(run_child(side, args))
     medians = {side: medians_of(found) for side, found in runs.items()}
     rows = {}
     for row in ROWS:

@@ -4,7 +4,7 @@ import itertools
 
 from tabulate import tabulate
 
-from benchmarks.children import child, medians_of
+from benchmarks.children import medians_of, run_child
 
 # Ours against RecBole's own batch size, where the two differ.
 _BESIDE = {
@@ -21,7 +21,7 @@ def compare(args) -> dict:
     """
     runs: dict[str, list[dict]] = {"recbole": [], "ours": [], "large_batch": []}
     for _, side in itertools.product(range(args.repeats), runs):
-        runs[side].append(child(side, args))
+        runs[side].append(run_child(side, args))
     medians = {side: medians_of(found) for side, found in runs.items()}
     peer, ours = medians["recbole"], {**medians["ours"], **medians["large_batch"]}
     # One evaluation of ours gives all three readings, the full ranking among them.
@@ -46,7 +46,7 @@ def print_rows(rows: dict[str, dict], title: str) -> None:
 def table(args) -> dict:
     measured = compare(args)
     print_rows(measured["rows"], "median")
-    stages = child("stages", args)
+    stages = run_child("stages", args)
     lines = [
         [name, found["floor_ms"], found["ms"], found["ms"] / found["floor_ms"]]
         for name, found in stages.get("stages", {}).items()

@@ -52,13 +52,13 @@ def _shares():
 def hits(parts, score):
     """HR@10 of `score(user, item)`, the exact mean over draws of WIDTH unseen items."""
     _, (_, _, test), seen, items = parts
-    stood = []
+    ranked = []
     for user, target, *_ in test:
         unseen = [item for item in items if item not in seen[user]]
         scores = np.array([score(user, item) for item in unseen])
         own = score(user, target)
-        stood.append((len(unseen), (scores > own).sum(), (scores == own).sum()))
-    n, above, tied = np.array(stood).T
+        ranked.append((len(unseen), (scores > own).sum(), (scores == own).sum()))
+    n, above, tied = np.array(ranked).T
     return float(expected_gain(gains("hit", 10), n, above, tied, WIDTH).mean())
 
 

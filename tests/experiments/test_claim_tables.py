@@ -10,7 +10,7 @@ from scipy import stats
 from recbole_dmf.errors import UserError
 from recbole_dmf.evaluation.significance import welch
 from recbole_dmf.experiments.claim_tables import SEEDS, read_table
-from recbole_dmf.experiments.claims import claims, page
+from recbole_dmf.experiments.claims import claims, claims_page
 
 HITS = {
     "ItemPop": [0.40],
@@ -59,7 +59,7 @@ def test_without_runs_seeds_alone_are_tested(tmp_path):
     one = stats.ttest_1samp(HITS["DMF-2-nce"], HITS["ItemPop"][0])
     assert deterministic["p_value"] == pytest.approx(one.pvalue)
     assert found["sources"]["table2-ml-100k"]["from"] == "results.csv"
-    text = page({"command": "c", "commit": "d", **found})
+    text = claims_page({"command": "c", "commit": "d", **found})
     assert "| holds | seeds alone, expected | eALS | +0.0290 |" in text
 
 

@@ -10,7 +10,7 @@ from recbole_dmf.errors import UserError
 from recbole_dmf.evaluation.metrics import gains, tied_gain
 from recbole_dmf.evaluation.significance import holm, sign_flip_p
 from recbole_dmf.experiments.claim_tables import USERS_AND_SEEDS, difference, read_table
-from recbole_dmf.experiments.claims import claims, page
+from recbole_dmf.experiments.claims import claims, claims_page
 
 N_USERS, N_UNSEEN = 300, 100  # as many unseen items as candidates: expected is full
 
@@ -148,7 +148,7 @@ def test_command_writes_the_data_and_its_page(results, capsys):
     words = ["claims", f"--results={results}", "--datasets=ml-100k", f"--out={out}"]
     assert main(words) == 0
     data = json.loads((out / "claims.json").read_text())
-    assert (out / "claims.md").read_text() == page(data)
+    assert (out / "claims.md").read_text() == claims_page(data)
     assert data["command"].startswith("recbole-dmf reproduce claims --results=")
     assert (
         "| DMF beats eALS | ml-100k | HR@10 | doesn't hold | users and seeds, expected | eALS | -"

@@ -11,8 +11,13 @@ import torch
 from recbole_dmf.errors import CannotResume
 from recbole_dmf.evaluation.metrics import gains, tied_gain
 from recbole_dmf.experiments import habit_counts
-from recbole_dmf.experiments.habit_counts import Stood, Watched, count_test_items, counts_of_run
-from recbole_dmf.experiments.habit_page import page
+from recbole_dmf.experiments.habit_counts import (
+    TargetCounts,
+    Watched,
+    count_test_items,
+    counts_of_run,
+)
+from recbole_dmf.experiments.habit_page import habit_page
 from recbole_dmf.experiments.habits import (
     at_best,
     expected,
@@ -28,7 +33,9 @@ from recbole_dmf.experiments.habits import (
 SCRIPT = Path(__file__).parents[2] / "run_scripts" / "habits.py"
 
 
-def stood(above, tied=0, valid_ndcg=0.5, n_users=400, n_unseen=500, n_draws=6, seed=0, **changes):
+def of_epoch(
+    above, tied=0, valid_ndcg=0.5, n_users=400, n_unseen=500, n_draws=6, seed=0, **changes
+):
     """`above` and `tied` of the unseen items for every user, the candidates drawn by it."""
     rng = np.random.default_rng(seed)
     whole = np.zeros(n_users, np.int64)
@@ -49,7 +56,7 @@ def stood(above, tied=0, valid_ndcg=0.5, n_users=400, n_unseen=500, n_draws=6, s
         "valid_above": whole,
         "valid_tied": whole,
     }
-    return Stood(**{**values, **changes})
+    return TargetCounts(**{**values, **changes})
 
 
 def test_best_of_normal_numbers():
@@ -58,7 +65,7 @@ def test_best_of_normal_numbers():
 
 
 def test_figures_are_plain_means():
-    epochs = [stood(40, 10), stood(30, 20, seed=1)]
+    epochs = [of_epoch(40, 10), of_epoch(30, 20, seed=1)]
     figures = sampled(epochs)
     assert figures.shape == (2, 6, 2)
     one = epochs[1]
@@ -72,8 +79,8 @@ def test_figures_are_plain_means():
 
 def test_candidates_with_replacement_count_once():
     """All draws of 100 among 4 items are the same set of 4, or nearly always."""
-    one = stood(1, 1, n_unseen=100, n_draws=2)
-    few = Stood(**{**vars(one), "n_unseen": one.n_unseen * 0 + 4})
+    one = of_epoch(1, 1, n_unseen=100, n_draws=2)
+    few = TargetCounts(**{**vars(one), "n_unseen": one.n_unseen * 0 + 4})
     found = with_replacement(few, np.random.default_rng(0), 3)
     ranks = np.array([2, 3])  # one above, one level
     np.testing.assert_allclose(found[1], np.mean(1 / np.log2(ranks + 1)), rtol=1e-9)
@@ -82,7 +89,7 @@ def test_candidates_with_replacement_count_once():
 
 
 def test_candidates_with_replacement_are_fewer():
-    one = stood(60, n_unseen=500, n_draws=2, n_users=3000)
+    one = of_epoch(60, n_unseen=500, n_draws=2, n_users=3000)
     found = with_replacement(one, np.random.default_rng(0), 20)[0].mean()
     rng = np.random.default_rng(1)
     drawn = [len(np.unique(d[d < 60])) for d in rng.integers(0, 502, (20_000, 100))]
@@ -91,15 +98,19 @@ def test_candidates_with_replacement_are_fewer():
 
 
 def test_training_items_among_candidates():
-    one = stood(40)
-    worse = Stood(**{**vars(one), "train_above": one.n_train})
+    one = of_epoch(40)
+    worse = TargetCounts(**{**vars(one), "train_above": one.n_train})
     assert expected(worse, with_training_items=True)[0] < expected(one)[0]
     better = expected(one, with_training_items=True)  # none of them is above the target
     assert better[0] > expected(one)[0]
 
 
 def test_epochs_are_chosen_as_said():
-    epochs = [stood(60, valid_ndcg=0.5), stood(30, valid_ndcg=0.4), stood(50, valid_ndcg=0.6)]
+    epochs = [
+        of_epoch(60, valid_ndcg=0.5),
+        of_epoch(30, valid_ndcg=0.4),
+        of_epoch(50, valid_ndcg=0.6),
+    ]
     assert validated(epochs) == 2
     figures = sampled(epochs)
     np.testing.assert_array_equal(at_best(figures), figures[:, :, 1])
@@ -111,7 +122,7 @@ def test_epochs_are_chosen_as_said():
 
 @pytest.mark.slow
 def test_choice_among_epochs_that_differ_by_chance_alone_gains():
-    epochs = [stood(40, seed=s, valid_ndcg=s, n_draws=20) for s in range(30)]
+    epochs = [of_epoch(40, seed=s, valid_ndcg=s, n_draws=20) for s in range(30)]
     found = levels(epochs, 1, None)
     base, chosen = found["base"], found["epoch on test"]
     assert chosen[1] > base[1] + 0.01
@@ -123,7 +134,7 @@ def test_choice_among_epochs_that_differ_by_chance_alone_gains():
 @pytest.mark.slow
 def test_gains_and_their_sums():
     by_seed = [
-        levels([stood(40, seed=10 * s + e, valid_ndcg=e) for e in range(4)], s, None)
+        levels([of_epoch(40, seed=10 * s + e, valid_ndcg=e) for e in range(4)], s, None)
         for s in range(3)
     ]
     found = habit_gains(by_seed)
@@ -218,7 +229,7 @@ def test_script_writes_data_and_page(tiny, tmp_path, monkeypatch):
     data = json.loads((tmp_path / "habits-tiny.json").read_text())
     assert data["paper"] is None
     assert set(data["gains"]) >= {"epoch on test", "best of seeds", "sum", "together"}
-    assert (tmp_path / "habits-tiny.md").read_text() == page(data)
-    against_paper = page({**data, "paper": [0.9, 0.9]})
+    assert (tmp_path / "habits-tiny.md").read_text() == habit_page(data)
+    against_paper = habit_page({**data, "paper": [0.9, 0.9]})
     assert "| training items: " in against_paper
     assert against_paper.count("% of the gap of +") == 2
