@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import fmean
 
 from recbole_dmf.errors import UserError
+from recbole_dmf.experiments.plan import read_experiment
 
 BLOCKS = {"order": "reads the order", "no-order": "doesn't"}
 DATASETS = ("ml-100k", "ml-1m", "ml-latest-small", "amazon-music")
@@ -85,11 +86,17 @@ def share(values: tuple[float, float]) -> str:
     return " / ".join(f"{v:.3f}".removeprefix("0") for v in values)
 
 
-def verdict(rows: list[Row]) -> str:
-    """Who is ahead of all others of the block in NDCG@10, in a sentence."""
+def missing(name: str, rows: list[Row]) -> list[str]:
+    """The columns of a block's experiment that were not measured."""
+    measured = {row.model for row in rows}
+    return [c.label for c in read_experiment(name).columns if c.label not in measured]
+
+
+def verdict(name: str, rows: list[Row]) -> str:
+    """Who is ahead of all others of a block in NDCG@10, or why that is not known."""
     first = rows[0]
-    if not first.against:
-        return f"Only {first.model} was measured."
+    if absent := missing(name, rows):
+        return f"Not complete, so nobody is ahead yet: {', '.join(absent)} not measured."
     tested = f"against {first.against}: {first.difference}, p {_equals(first.p)} after Holm"
     if first.differs:
         return f"**{first.model}** is ahead of the other models of its block ({tested})."
@@ -126,33 +133,32 @@ def blocks_text(measured: Path) -> str:
             links = f"Data: [{folder.name}/results.csv]({folder.name}/results.csv), tests: "
             links += f"[summary.md]({folder.name}/summary.md)\n"
             words = "Reads the order" if name == "order" else "Doesn't read it"
-            parts.append(f"{words}. {verdict(rows)}\n\n{block_table(rows)}\n{links}")
+            parts.append(f"{words}. {verdict(name, rows)}\n\n{block_table(rows)}\n{links}")
     return "\n".join(parts)
 
 
 def headline_table(measured: Path, datasets: tuple[str, ...]) -> str:
     """README's table: a row for each model of both blocks, a column for each data set.
 
-    The best of a block is bold where the paired test sets it apart from the best other model.
+    The best of a complete block is bold where the paired test sets it apart from the best other
+    model. What was not measured is empty.
     """
-    blocks = {
-        name: {dataset: read_block(measured / f"{name}-{dataset}") for dataset in datasets}
-        for name in BLOCKS
-    }
-    header = ["HR@10 / NDCG@10", *datasets]
+    header = ["HR@10 / NDCG@10", "order", *datasets]
     lines = [header, ["---"] * len(header)]
     for name, words in BLOCKS.items():
-        of = blocks[name]
-        lines.append([f"*{words}*", *[""] * len(datasets)])
-        for row in of[datasets[0]]:
-            cells = [_cell(of[dataset], row.model) for dataset in datasets]
-            lines.append([row.model, *cells])
+        folders = {dataset: measured / f"{name}-{dataset}" for dataset in datasets}
+        blocks = {d: read_block(folder) if folder.is_dir() else [] for d, folder in folders.items()}
+        for model in dict.fromkeys(row.model for rows in blocks.values() for row in rows):
+            lines.append(
+                [model, words, *(_cell(name, blocks[dataset], model) for dataset in datasets)]
+            )
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _cell(rows: list[Row], model: str) -> str:
+def _cell(name: str, rows: list[Row], model: str) -> str:
     row = next((row for row in rows if row.model == model), None)
     if row is None:
         return ""
     text = share(row.values["expected"])
-    return f"**{text}**" if row is rows[0] and row.differs else text
+    ahead = row is rows[0] and row.differs and not missing(name, rows)
+    return f"**{text}**" if ahead else text

@@ -1,10 +1,12 @@
 """The blocks of models that read the order of time and of those that don't."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from recbole_dmf.errors import UserError
+from recbole_dmf.experiments import order_page
 from recbole_dmf.experiments.order_page import (
     block_table,
     blocks_text,
@@ -12,6 +14,7 @@ from recbole_dmf.experiments.order_page import (
     read_block,
     verdict,
 )
+from recbole_dmf.experiments.plan import Column, Experiment
 
 SUMMARY = """\
 ## Each model against the best other model, per user
@@ -24,6 +27,15 @@ SUMMARY = """\
 
 ## Cost
 """
+
+
+@pytest.fixture(autouse=True)
+def two_columns(monkeypatch):
+    """Experiments of two columns, which the folders here have measured."""
+    columns = (Column("SAS_Rec", "SASRec", {}), Column("dmf-best", "DMF", {}))
+    experiment = Experiment("title", "ours", columns, {}, {})
+    monkeypatch.setattr(order_page, "read_experiment", lambda name: experiment)
+    return experiment
 
 
 def write_block(folder, first="SAS\\_Rec", p="0.0300 \\*"):
@@ -58,13 +70,24 @@ def test_a_block_is_read_from_its_files(tmp_path):
 
 def test_who_is_ahead_is_said(tmp_path):
     rows = read_block(write_block(tmp_path / "order-ml-100k"))
-    assert verdict(rows) == (
+    assert verdict("order", rows) == (
         "**SAS_Rec** is ahead of the other models of its block (against dmf-best: +0.0100, "
         "p = 0.0300 after Holm)."
     )
     rows = read_block(write_block(tmp_path / "order-ml-1m", p="0.4000"))
-    assert verdict(rows).startswith("SAS_Rec is first, but not beyond chance")
+    assert verdict("order", rows).startswith("SAS_Rec is first, but not beyond chance")
     assert "| SAS_Rec | deterministic | .670 / .450 |" in block_table(rows)
+
+
+def test_nobody_is_ahead_in_a_block_that_is_not_complete(tmp_path, monkeypatch, two_columns):
+    more = (*two_columns.columns, Column("GRU4Rec", "GRU4Rec", {}))
+    monkeypatch.setattr(
+        order_page, "read_experiment", lambda name: replace(two_columns, columns=more)
+    )
+    write_block(tmp_path / "order-ml-100k")
+    assert "GRU4Rec not measured" in blocks_text(tmp_path)
+    assert "**" not in blocks_text(tmp_path)
+    assert "**" not in headline_table(tmp_path, ("ml-100k",))
 
 
 def test_the_section_has_the_blocks_that_are_there(tmp_path):
@@ -81,9 +104,9 @@ def test_the_section_has_the_blocks_that_are_there(tmp_path):
 def test_only_what_is_beyond_chance_is_bold_in_the_headline(tmp_path):
     write_block(tmp_path / "order-ml-100k")
     write_block(tmp_path / "no-order-ml-100k", p="0.4000")
-    reads, doesnt = headline_table(tmp_path, ("ml-100k",)).split("*doesn't*")
-    assert "**.670 / .450**" in reads
-    assert "**" not in doesnt
+    text = headline_table(tmp_path, ("ml-100k",))
+    assert "| SAS_Rec | reads the order | **.670 / .450** |" in text
+    assert "| SAS_Rec | doesn't | .670 / .450 |" in text
 
 
 def test_a_folder_without_results_is_an_error(tmp_path):
