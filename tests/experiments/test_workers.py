@@ -240,6 +240,7 @@ def test_jobs_that_cannot_be_understood(named, message):
         jobs_of(named)
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_does_not_answer(tmp_path, monkeypatch):
     monkeypatch.setattr(workers_module, "_CONNECT", 0.5)
     for address in ("tcp://127.0.0.1:9", "nonsense"):
