@@ -10,8 +10,8 @@ HELP = """\
 usage: recbole-dmf compare --dataset=NAME --models=A,B,C [--seeds=1,2,3]
                            [--set MODEL.OPTION=VALUE ...] [--OPTION=VALUE ...]
 
-Train and test several models on the same split and candidates, one after another. What is finished
-is not run again, so the same command continues where it was stopped.
+Train and test several models on the same split and candidates, one after another or several at a
+time. What is finished is not run again, so the same command continues where it was stopped.
 
   --models A,B,C           RecBole's or ours, or module:Class of your own; LABEL=MODEL gives a model
                            another name, so that it can be compared with itself:
@@ -20,6 +20,9 @@ is not run again, so the same command continues where it was stopped.
   --set MODEL.OPTION=VALUE an option of one model, MODEL as in --models; may be repeated
   --OPTION=VALUE           an option of all models, for example --epochs=20 or --data_path=FOLDER
   --results FOLDER         default: results/DATASET
+  --jobs N                 runs at a time on this machine, each with its share of the cores
+                           (default: 1); needs the extra `dask`
+  --scheduler ADDRESS      of a Dask scheduler, whose workers on any machines make the runs
   --fresh                  run everything again
   --dry-run                say what would run and what is finished, and run nothing
   --help, -h               this text
@@ -40,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
         print(HELP, end="")
         return 0
     words, chosen = take_settings(argv)
-    own = ("dataset", "models", "seeds", "results")
+    own = ("dataset", "models", "seeds", "results", "jobs", "scheduler")
     given = parse_open(words, own, ("fresh", "dry_run"), {"d": "dataset"})
     for name in ("dataset", "models"):
         if not given.named.get(name):

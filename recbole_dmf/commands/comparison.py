@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_dmf.commands.arguments import CommandLine
-from recbole_dmf.commands.model_arguments import whole_numbers
+from recbole_dmf.commands.model_arguments import jobs_of, whole_numbers
 from recbole_dmf.commands.report import print_report
 from recbole_dmf.errors import FAILED
 from recbole_dmf.experiments.compare import compare
@@ -71,6 +71,8 @@ def run_or_list(
     if "dry_run" in given.flags:
         print(dry_run(plan_runs(path, dataset, columns, seeds), fresh))
         return 0
-    report, failed = compare(path, title, dataset, columns, seeds, expected, fresh)
+    report, failed = compare(
+        path, title, dataset, columns, seeds, expected, fresh, jobs=jobs_of(given.named)
+    )
     print_report(report)
     return FAILED if failed else 0

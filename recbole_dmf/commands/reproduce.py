@@ -28,6 +28,9 @@ run once by `all`.
   --OPTION=VALUE           an option of all columns, for example --data_path=FOLDER
   --results FOLDER         default: results/TABLE-DATASET; of `all` and `claims` the folder above,
                            results
+  --jobs N                 runs at a time on this machine, each with its share of the cores
+                           (default: 1); needs the extra `dask`
+  --scheduler ADDRESS      of a Dask scheduler, whose workers on any machines make the runs
   --fresh                  run everything again
   --dry-run                say what would run and what is finished, and run nothing
   --help, -h               this text
@@ -58,9 +61,8 @@ def main(argv: Sequence[str]) -> int:
         return reproduce_claims.main(words)
     experiment = read_experiment(name)
     words, chosen = take_settings(words)
-    given = parse_open(
-        words, ("dataset", "seeds", "results", "models"), ("fresh", "dry_run"), {"d": "dataset"}
-    )
+    own = ("dataset", "seeds", "results", "models", "jobs", "scheduler")
+    given = parse_open(words, own, ("fresh", "dry_run"), {"d": "dataset"})
     dataset = given.named.get("dataset")
     if not dataset:
         known = ", ".join(experiment.expected) or "no data set"

@@ -6,7 +6,7 @@ from typing import Any
 
 from recbole_dmf.commands.arguments import CommandLine, parse_open
 from recbole_dmf.commands.comparison import experiment_columns
-from recbole_dmf.commands.model_arguments import take_settings, whole_numbers
+from recbole_dmf.commands.model_arguments import jobs_of, take_settings, whole_numbers
 from recbole_dmf.commands.report import print_report
 from recbole_dmf.errors import FAILED, UserError
 from recbole_dmf.experiments.compare import compare
@@ -22,7 +22,7 @@ def main(words: Sequence[str]) -> int:
         UserError: as `compare`, or the command line cannot be understood.
     """
     words, chosen = take_settings(words)
-    own = ("dataset", "seeds", "results", "models")
+    own = ("dataset", "seeds", "results", "models", "jobs", "scheduler")
     given = parse_open(words, own, ("fresh", "dry_run"), {"d": "dataset"})
     if "models" in given.named:
         raise UserError(f"--models is of one table; recbole-dmf reproduce {PAPER[0]} has it.")
@@ -40,6 +40,7 @@ def main(words: Sequence[str]) -> int:
     if "dry_run" in given.flags:
         print(_listed(runs, "fresh" in given.flags))
         return 0
+    jobs_of(given.named)  # before anything runs
     n_failed = 0
     for place, name in enumerate(PAPER):
         print(f"\n{read_experiment(name).title} ({place + 1} of {len(PAPER)})", flush=True)
@@ -80,7 +81,8 @@ def _reproduce(
     fresh = "fresh" in given.flags
     try:
         report, n_failed = compare(
-            folder, experiment.title, dataset, columns, seeds, figures, fresh, *others
+            *(folder, experiment.title, dataset, columns, seeds, figures, fresh, *others),
+            jobs=jobs_of(given.named),
         )
     except UserError as error:
         if error.exit_code != FAILED:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recbole_dmf.commands.arguments import parse_open
-from recbole_dmf.commands.model_arguments import whole_numbers
+from recbole_dmf.commands.model_arguments import jobs_of, whole_numbers
 from recbole_dmf.errors import UserError
 
 HELP = """\
@@ -23,6 +23,9 @@ is started several times, the processes share the trials.
                            target: {type: categorical, choices: [binary, rating]}
   --OPTION=VALUE           an option of all trials, which is then not searched
   --results FOLDER         default: results/tune-MODEL-DATASET
+  --jobs N                 processes that share the trials on this machine, each with its share of
+                           the cores (default: 1); needs the extra `dask`
+  --scheduler ADDRESS      of a Dask scheduler, whose workers on any machines share the trials
   --dry-run                say how many trials are finished and to come, and run nothing
   --help, -h               this text
 
@@ -39,13 +42,15 @@ def main(argv: Sequence[str]) -> int:
     if not argv or {"--help", "-h"} & set(argv):
         print(HELP, end="")
         return 0
-    own = ("model", "dataset", "trials", "search", "results")
+    own = ("model", "dataset", "trials", "search", "results", "jobs", "scheduler")
     given = parse_open(argv, own, ("dry_run",), {"m": "model", "d": "dataset"})
     for name in ("model", "dataset"):
         if not given.named.get(name):
             raise UserError(f"--{name} is missing; see recbole-dmf tune --help.")
     from recbole_dmf.experiments.option_sources import BEST, search_folder  # not for --help
-    from recbole_dmf.experiments.tune import TRIALS, dry_run, tune
+    from recbole_dmf.experiments.parallel_tune import tune_in_parallel
+    from recbole_dmf.experiments.progress import dry_run_of_search
+    from recbole_dmf.experiments.tune import TRIALS, tune
 
     model, dataset = given.named["model"], given.named["dataset"]
     search = given.named.get("search")
@@ -54,17 +59,16 @@ def main(argv: Sequence[str]) -> int:
     if len(trials) != 1 or trials[0] < 1:
         raise UserError(f"--trials={given.named['trials']}: give one number, at least 1.")
     if "dry_run" in given.flags:
-        print(dry_run(folder, trials[0]))
+        print(dry_run_of_search(folder / TRIALS, trials[0]))
         return 0
-    tune(
-        folder,
-        model,
-        dataset,
-        given.options,
-        trials[0],
-        Path(search) if search else None,
-        shlex.join(["recbole-dmf", "tune", *argv]),
-    )
+    jobs = jobs_of(given.named)
+    file = Path(search) if search else None
+    about = (folder, model, dataset, given.options, trials[0], file)
+    command = shlex.join(["recbole-dmf", "tune", *argv])
+    if jobs.are_parallel:
+        tune_in_parallel(*about, command, jobs)
+    else:
+        tune(*about, command)
     print(
         f"\nWritten:\n  {folder / TRIALS}\n  {folder / BEST}\n"
         f"To run the best: run_recbole --config_files={shlex.quote(str(folder / BEST))}"

@@ -1,4 +1,4 @@
-"""Several models on one data set, one run after another, each in a process of its own.
+"""Several models on one data set, each run in a process of its own, one or several at a time.
 
 FOLDER/comparison.json says what is compared; FOLDER/runs/LABEL-seedN/ is a finished run. A run is
 made under a temporary name and renamed when finished, so a comparison can be stopped at any time
@@ -7,13 +7,14 @@ and continues after the last epoch that was finished.
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from recbole_dmf.errors import FAILED, UserError, interruption
 from recbole_dmf.experiments.audit_file import AUDIT, read_audit
 from recbole_dmf.experiments.finished_run import reads_order
+from recbole_dmf.experiments.make_runs import make_runs, runs_at_once
 from recbole_dmf.experiments.plan import Column
 from recbole_dmf.experiments.planned_runs import (
     DETERMINISTIC,
@@ -25,7 +26,8 @@ from recbole_dmf.experiments.planned_runs import (
 from recbole_dmf.experiments.progress import duration, time_left
 from recbole_dmf.experiments.report import Report, write_report
 from recbole_dmf.experiments.run_metrics import headline, shown_name
-from recbole_dmf.experiments.run_process import audit_data_set, check_data_set, run_in_process
+from recbole_dmf.experiments.run_process import audit_data_set, check_data_set
+from recbole_dmf.experiments.workers import ONE, Jobs
 from recbole_dmf.files import make_folder, write_text
 from recbole_dmf.lock import locked
 from recbole_dmf.run_folder import is_finished, read_result, write_result
@@ -41,6 +43,7 @@ def compare(
     fresh: bool = False,
     others: Sequence[PlannedRun] = (),
     later: Sequence[PlannedRun] = (),
+    jobs: Jobs = ONE,
 ) -> tuple[Report, int]:
     """Run what is not there yet and write the report.
 
@@ -55,6 +58,7 @@ def compare(
         others: of other comparisons on this data set; a finished one with the same options is
             copied, not run again.
         later: of comparisons that come after this one, for the time that is left.
+        jobs: how many runs at a time, and where.
 
     Returns:
         The report, and the number of runs that failed.
@@ -87,7 +91,7 @@ def compare(
         to_run = [run for run in runs if why_to_run(run) is not None]
         if to_run:
             check_data_set(to_run[0].column.model, dataset, to_run[0].options)
-        failures = _run_all(folder, runs, about, others, later)
+        failures = _run_all(folder, runs, about, others, later, jobs)
         if len(failures) == len(runs):
             lines = "\n".join(f"  {f['model']}, seed {f['seed']}: {f['message']}" for f in failures)
             raise UserError(f"no run was finished:\n{lines}", FAILED)
@@ -132,38 +136,35 @@ def _run_all(
     about: dict[str, Any],
     others: Sequence[PlannedRun],
     later: Sequence[PlannedRun],
+    jobs: Jobs,
 ) -> list[dict[str, Any]]:
     """Make all runs; returns the failures, which are in comparison.json as well."""
     failures: list[dict[str, Any]] = about["failures"]
     hashes: dict[str, tuple[str, str]] = {}  # phase -> (candidates' hash, first run that has it)
-    try:
-        for number, run in enumerate(runs, 1):
-            write_text(folder / "comparison.json", json.dumps(about, indent=2))
-            place = f"[{number}/{len(runs)}] {run.name}"
-            reason = why_to_run(run)
-            equal = None if reason is None else _equal_run(run, others)
-            if reason is None:
-                print(f"{place}: finished before", flush=True)
-            elif equal is not None:
-                print(f"\n{place}: copied from {equal.folder}, which has its options", flush=True)
-                _copy(equal, run)
-            else:
-                print(f"\n{place}{reason and f' again: {reason}'}", flush=True)
-                message = _make(run)
-                if message is not None:
-                    print(f"{place} FAILED: {message}", flush=True)
-                    failures.append(
-                        {"model": run.column.label, "seed": run.seed, "message": message}
-                    )
-                    continue
-            result = read_result(run.folder)
-            if reason is not None:
-                left = time_left([*runs, *others, *later], [*runs[number:], *later])
-                print(f"{place}: {_figures(result, about['metrics'])}{left}", flush=True)
-            if reads_order(result) and run.column.label not in about["reads_order"]:
-                about["reads_order"].append(run.column.label)
-            _check_candidates(result, run, hashes)
+    place = {run.name: f"[{number}/{len(runs)}] {run.name}" for number, run in enumerate(runs, 1)}
+
+    def save() -> None:
         write_text(folder / "comparison.json", json.dumps(about, indent=2))
+
+    def report(run: PlannedRun) -> None:
+        result = read_result(run.folder)
+        failed = {(failure["model"], failure["seed"]) for failure in failures}
+        to_come = [run for run in runs if (run.column.label, run.seed) not in failed]
+        known, at_once = [*runs, *others, *later], runs_at_once(runs, jobs)
+        left = time_left(known, [*to_come, *later], at_once)
+        print(f"{place[run.name]}: {_figures(result, about['metrics'])}{left}", flush=True)
+        _check_candidates(result, run, hashes)
+
+    try:
+        save()
+        to_make = _not_there(runs, others, place, hashes, report)
+        for run, message in make_runs(folder, to_make, jobs):
+            if message is None:
+                report(run)
+            else:
+                print(f"{place[run.name]} FAILED: {message}", flush=True)
+                failures.append({"model": run.column.label, "seed": run.seed, "message": message})
+            save()
     except KeyboardInterrupt as stop:
         done = sum(why_to_run(run) is None for run in runs)
         what, code = interruption(stop)
@@ -172,7 +173,39 @@ def _run_all(
             "(without --fresh) continues from there.",
             code,
         ) from None
+    order = [(run.column.label, run.seed) for run in runs]
+    failures.sort(key=lambda failure: order.index((failure["model"], failure["seed"])))
+    readers = {
+        r.column.label for r in runs if is_finished(r.folder) and reads_order(read_result(r.folder))
+    }
+    about["reads_order"] = [label for label in about["models"] if label in readers]
+    save()
     return failures
+
+
+def _not_there(
+    runs: Sequence[PlannedRun],
+    others: Sequence[PlannedRun],
+    place: Mapping[str, str],
+    hashes: dict[str, tuple[str, str]],
+    report: Callable[[PlannedRun], None],
+) -> list[tuple[str, str, PlannedRun]]:
+    """The runs that are to be made, as `make_runs` takes them; those like others are copied."""
+    to_make = []
+    for run in runs:
+        reason = why_to_run(run)
+        equal = None if reason is None else _equal_run(run, others)
+        if reason is None:
+            print(f"{place[run.name]}: finished before", flush=True)
+            _check_candidates(read_result(run.folder), run, hashes)
+        elif equal is not None:
+            about = f"copied from {equal.folder}, which has its options"
+            print(f"\n{place[run.name]}: {about}", flush=True)
+            _copy(equal, run)
+            report(run)
+        else:
+            to_make.append((place[run.name], reason and f" again: {reason}", run))
+    return to_make
 
 
 def _equal_run(run: PlannedRun, others: Sequence[PlannedRun]) -> PlannedRun | None:
@@ -188,24 +221,6 @@ def _copy(equal: PlannedRun, run: PlannedRun) -> None:
     result = read_result(run.unfinished)
     write_result(run.unfinished, {**result, "label": run.column.label})
     run.unfinished.rename(run.folder)
-
-
-def _make(run: PlannedRun) -> str | None:
-    """Make a run, or continue it, then rename its folder; what went wrong, or None."""
-    if run.failed.is_dir():  # it may have been for want of memory or space alone
-        shutil.rmtree(run.unfinished, ignore_errors=True)
-        run.failed.rename(run.unfinished)
-    run.unfinished.mkdir(exist_ok=True)
-    column, dataset = run.column, run.settings["dataset"]
-    message = run_in_process(run.unfinished, column.label, column.model, dataset, run.options)
-    if message is None and not is_finished(run.unfinished):
-        message = "the run ended without a result"
-    if message is not None:
-        run.unfinished.rename(run.failed)
-        return f"{message} (log: {run.failed})"
-    shutil.rmtree(run.folder, ignore_errors=True)
-    run.unfinished.rename(run.folder)
-    return None
 
 
 def _figures(result: Mapping[str, Any], metrics: Sequence[str]) -> str:

@@ -1,8 +1,12 @@
-"""How long the runs of a comparison took, and how long the others will take."""
+"""How long the runs of a comparison or a search took, and how long the others will take."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import fmean
 
+import pandas as pd
+
+from recbole_dmf.experiments.checked_files import read_csv
 from recbole_dmf.experiments.planned_runs import PlannedRun, total_seconds, why_to_run
 
 
@@ -74,3 +78,28 @@ def dry_run(
         + (f", about {duration(total)} in all." if total else ".")
     )
     return "\n".join(lines)
+
+
+def dry_run_of_search(path: Path, n_trials: int) -> str:
+    """What a search would do, and how long its trials took.
+
+    Args:
+        path: its table of trials, which may not be there yet.
+        n_trials: in all.
+
+    Raises:
+        UserError: the table is damaged.
+    """
+    seconds: list[float] = []
+    n_finished = 0
+    if path.is_file():
+        rows = read_csv(path, ("state", "seconds"), ())
+        n_finished = len(rows)
+        seconds = pd.to_numeric(rows["seconds"], errors="coerce").dropna().tolist()
+    n_open = max(0, n_trials - n_finished)
+    took = f", {duration(sum(seconds))} in all" if seconds else ""
+    takes = f", about {duration(fmean(seconds) * n_open)}" if seconds and n_open else ""
+    return (
+        f"{n_finished} trials are finished in {path.parent}{took}; {n_open} of {n_trials} to make"
+        f"{takes}"
+    )

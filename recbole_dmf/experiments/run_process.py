@@ -8,6 +8,8 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,10 +21,36 @@ from recbole_dmf.run_folder import RUN_LOG
 
 ERROR = "error.txt"
 _TRACEBACK = "\n\nTraceback "
+_POLL = 0.2  # seconds between two questions whether a run is still wanted
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a worker's process works; by default as its parent does.
+
+    Attributes:
+        directory: to work in, so that relative paths mean what they mean where the runs are
+            planned; its output is then in run.log alone. None: the parent's.
+        threads: of torch; None: as torch finds them.
+        is_wanted: asked again and again; once it says no, the process is ended.
+    """
+
+    directory: str | None = None
+    threads: int | None = None
+    is_wanted: Callable[[], bool] | None = None
+
+
+class Unwanted(Exception):
+    """Whoever started a run no longer waits for it."""
 
 
 def run_in_process(
-    folder: Path, label: str, model: str, dataset: str, options: dict[str, Any]
+    folder: Path,
+    label: str,
+    model: str,
+    dataset: str,
+    options: dict[str, Any],
+    place: Place | None = None,
 ) -> str | None:
     """Train and test in a new process, which ends with this one.
 
@@ -34,14 +62,42 @@ def run_in_process(
             error.txt.
         label: the run's name in tables.
         model, dataset, options: as of `build_config`.
+        place: of a run on a worker.
 
     Returns:
         None, or what went wrong.
+
+    Raises:
+        Unwanted: the run was ended since nobody waits for it any more.
     """
     (folder / ERROR).unlink(missing_ok=True)
     with locked(folder / RUN_LOG):
         pass  # the process of an earlier parent, which was killed, may still be about to end
-    return _wait_for(_train, folder, label, model, dataset, options)
+    return call_in_process(_train, folder, label, model, dataset, options, place=place)
+
+
+def run_on_worker(
+    place: Place, folder: str, label: str, model: str, dataset: str, options: dict[str, Any]
+) -> str | None:
+    """`run_in_process` for `workers.outcomes`."""
+    return run_in_process(Path(folder), label, model, dataset, options, place)
+
+
+def search_on_worker(place: Place, *about: Any) -> str | None:
+    """Take trials of a search in a new process until there are enough, for `workers.outcomes`.
+
+    Args:
+        place: of the process.
+        about: as of `open_search`.
+
+    Returns:
+        None, or what went wrong.
+
+    Raises:
+        Unwanted: it was ended since nobody waits for it any more.
+    """
+    with TemporaryDirectory() as folder:
+        return call_in_process(_search, Path(folder), *about, place=place)
 
 
 def check_data_set(model: str, dataset: str, options: dict[str, Any]) -> None:
@@ -54,7 +110,7 @@ def check_data_set(model: str, dataset: str, options: dict[str, Any]) -> None:
         UserError: the data set cannot be used.
     """
     with TemporaryDirectory() as folder:
-        message = _wait_for(_read, Path(folder), model, dataset, options)
+        message = call_in_process(_read, Path(folder), model, dataset, options)
     if message is not None:
         raise UserError(message)
 
@@ -70,17 +126,34 @@ def audit_data_set(path: Path, model: str, dataset: str, options: dict[str, Any]
         None, or why there is no audit.
     """
     with TemporaryDirectory() as folder:
-        return _wait_for(_audit, Path(folder), path, model, dataset, options)
+        return call_in_process(_audit, Path(folder), path, model, dataset, options)
 
 
-def _wait_for(function: Callable[..., None], folder: Path, *args: Any) -> str | None:
-    """Call `function(folder, *args)` in a new process; what went wrong, or None."""
+def call_in_process(
+    function: Callable[..., None], folder: Path, *args: Any, place: Place | None = None
+) -> str | None:
+    """Call `function(folder, *args)` in a new process.
+
+    Args:
+        function: of a module, so that the process finds it.
+        folder: gets error.txt.
+        args: plain values.
+        place: of a process on a worker.
+
+    Returns:
+        None, or what went wrong.
+
+    Raises:
+        Unwanted: it was ended since nobody waits for it any more.
+    """
+    place = place or Place()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["recbole_dmf.run"])
-    process = context.Process(target=_guarded, args=(str(PACKAGE), function, folder, *args))
+    where = (str(PACKAGE), place.directory, place.threads)
+    process = context.Process(target=_guarded, args=(where, function, folder, *args))
     process.start()
     try:
-        process.join()
+        _wait_for(process, place.is_wanted)
     except BaseException:
         process.terminate()
         process.join(5)
@@ -99,18 +172,45 @@ def _wait_for(function: Callable[..., None], folder: Path, *args: Any) -> str | 
     return f"the process ended with exit code {code}"
 
 
-def _guarded(package: str, function: Callable[..., None], folder: Path, *args: Any) -> None:
+def _wait_for(process: BaseProcess, is_wanted: Callable[[], bool] | None) -> None:
+    if is_wanted is None:
+        process.join()
+        return
+    while process.is_alive():
+        process.join(_POLL)
+        if not is_wanted():
+            raise Unwanted
+
+
+def _guarded(
+    where: tuple[str, str | None, int | None],
+    function: Callable[..., None],
+    folder: Path,
+    *args: Any,
+) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # tidies up
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    package, directory, n_threads = where
     try:
         check_same_package(package)
+        _move_to(directory, n_threads)
         function(folder, *args)
     except Exception as error:
         kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
         text = f"{kind}{error}\n\n{traceback.format_exc()}"
         (folder / ERROR).write_text(text, encoding="utf-8")
         sys.exit(1)
+
+
+def _move_to(directory: str | None, n_threads: int | None) -> None:
+    if directory is not None:
+        os.chdir(directory)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if n_threads is not None:
+        import torch
+
+        torch.set_num_threads(n_threads)
 
 
 def _train(folder: Path, label: str, model: str, dataset: str, options: dict[str, Any]) -> None:
@@ -121,6 +221,13 @@ def _train(folder: Path, label: str, model: str, dataset: str, options: dict[str
     words = [f"--{k}={v if isinstance(v, str) else repr(v)}" for k, v in chosen.items()]
     sys.argv = ["run_recbole", *words]  # what result.json gives as the command: it repeats this run
     run_in(folder, build_config(model, dataset, None, options), label, start_over=True)
+
+
+def _search(_: Path, folder: str, *about: Any) -> None:
+    from recbole_dmf.experiments.tune import open_search, take_trials
+
+    with open_search(Path(folder), *about) as search:
+        take_trials(search)
 
 
 def _read(_: Path, model: str, dataset: str, options: dict[str, Any]) -> None:

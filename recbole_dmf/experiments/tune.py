@@ -10,14 +10,13 @@ import io
 import json
 import shutil
 import uuid
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import yaml
 from tabulate import tabulate
 
@@ -30,7 +29,7 @@ from recbole_dmf.errors import (
     UserError,
     interruption,
 )
-from recbole_dmf.experiments.checked_files import one_line, read_csv
+from recbole_dmf.experiments.checked_files import one_line
 from recbole_dmf.experiments.option_sources import BEST
 from recbole_dmf.experiments.plan import (
     TUNED,
@@ -64,7 +63,9 @@ _SHOWN = 10
 
 
 @dataclass(frozen=True)
-class _Search:
+class Search:
+    """A search, and this process's part in it."""
+
     study: "Study"
     space: Space
     fixed: Mapping[str, Any]  # options of all trials
@@ -130,6 +131,27 @@ def tune(
         UserError: Optuna is not installed, an option cannot be used, the folder has another
             search, no trial succeeded, or Ctrl-C.
     """
+    with open_search(folder, label, dataset, options, n_trials, search, command) as found:
+        with stopped_in_words(found):
+            take_trials(found)
+        print("\n" + table_of(found))
+        return best_options(found)
+
+
+@contextmanager
+def open_search(
+    folder: Path,
+    label: str,
+    dataset: str,
+    options: Mapping[str, Any],
+    n_trials: int,
+    search: Path | None = None,
+    command: str = "",
+) -> Iterator[Search]:
+    """The search in a folder, which this process takes part in for the time of the block.
+
+    Args, Raises: as of `tune`.
+    """
     try:
         import optuna
     except ImportError as error:
@@ -146,7 +168,7 @@ def tune(
         stack.enter_context(locked(worker))
         with locked(folder / ".lock"):
             study = _open(folder, {"space": space, "settings": settings})
-        found = _Search(
+        yield Search(
             study=study,
             space=space,
             fixed=fixed,
@@ -159,12 +181,14 @@ def tune(
             worker=worker,
             command=command,
         )
-        _run_trials(found)
-    print("\n" + _table(found))
-    return _best_options(found)
 
 
-def _best_options(search: _Search) -> dict[str, Any]:
+def best_options(search: Search) -> dict[str, Any]:
+    """The options of the best trial, those of all trials included.
+
+    Raises:
+        UserError: no trial has succeeded.
+    """
     best = search.ranked()
     if not best:
         failed = search.trials("FAIL")
@@ -190,11 +214,18 @@ def _check_options(
     return replayable_settings(config), as_point(space, config.final_config_dict)
 
 
-def _run_trials(search: _Search) -> None:
+def take_trials(search: Search) -> None:
+    """Make trials until there are enough, those of other processes included."""
+    while (trial := _next(search)) is not None:
+        _try(search, trial)
+        _write(search)
+
+
+@contextmanager
+def stopped_in_words(search: Search) -> Iterator[None]:
+    """Ctrl-C as a UserError that says how to continue."""
     try:
-        while (trial := _next(search)) is not None:
-            _try(search, trial)
-            _write(search)
+        yield
     except KeyboardInterrupt as stop:
         what, code = interruption(stop)
         done = len(search.trials("COMPLETE", "FAIL"))
@@ -234,7 +265,7 @@ def _open(folder: Path, about: dict[str, Any]) -> "Study":
     return study
 
 
-def _next(search: _Search) -> "Trial | None":
+def _next(search: Search) -> "Trial | None":
     """A new trial, or None if there are enough."""
     import optuna
 
@@ -252,11 +283,11 @@ def _next(search: _Search) -> "Trial | None":
             study.enqueue_trial(dict(search.default))
         trial = study.ask(distributions(search.space))
         trial.set_user_attr("worker", search.worker.name)
-    print(f"\n[{n + 1}/{search.n_trials}] {_format_options(search.options(trial))}", flush=True)
+    print(f"\n[{n + 1}/{search.n_trials}] {format_options(search.options(trial))}", flush=True)
     return trial
 
 
-def _try(search: _Search, trial: "Trial") -> None:
+def _try(search: Search, trial: "Trial") -> None:
     """Train once; what goes wrong is the trial's outcome."""
     import optuna
 
@@ -280,41 +311,22 @@ def _try(search: _Search, trial: "Trial") -> None:
         trial.set_user_attr("seconds", result["seconds"]["total"])
         search.study.tell(trial, value)
         best = search.study.best_value
-        print(f"valid NDCG@10 {value:.4f}; best so far {best:.4f}{_time_left(search)}", flush=True)
+        print(f"valid NDCG@10 {value:.4f}; best so far {best:.4f}{trials_left(search)}", flush=True)
     remove_resume_files(folder)
     (folder / CHECKPOINT).unlink(missing_ok=True)  # a search may have hundreds of them
     shutil.rmtree(folder / "tensorboard", ignore_errors=True)
 
 
-def _time_left(search: _Search) -> str:
+def trials_left(search: Search, jobs: int = 1) -> str:
     """ "; about 3 min left" for the trials that no process has begun."""
     seconds = [trial.user_attrs["seconds"] for trial in search.trials("COMPLETE")]
     n_open = search.n_trials - len(search.trials("COMPLETE", "FAIL", "RUNNING"))
-    return f"; about {duration(fmean(seconds) * n_open)} left" if seconds and n_open > 0 else ""
-
-
-def dry_run(folder: Path, n_trials: int) -> str:
-    """What a search in this folder would do, and how long its trials took.
-
-    Raises:
-        UserError: its table of trials is damaged.
-    """
-    seconds: list[float] = []
-    n_finished = 0
-    path = folder / TRIALS
-    if path.is_file():
-        rows = read_csv(path, ("state", "seconds"), ())
-        n_finished = len(rows)
-        seconds = pd.to_numeric(rows["seconds"], errors="coerce").dropna().tolist()
-    n_open = max(0, n_trials - n_finished)
-    took = f", {duration(sum(seconds))} in all" if seconds else ""
-    takes = f", about {duration(fmean(seconds) * n_open)}" if seconds and n_open else ""
     return (
-        f"{n_finished} trials are finished in {folder}{took}; {n_open} of {n_trials} to make{takes}"
+        f"; about {duration(fmean(seconds) * n_open / jobs)} left" if seconds and n_open > 0 else ""
     )
 
 
-def _continue_killed(search: _Search, folder: Path, settings: Mapping[str, Any]) -> None:
+def _continue_killed(search: Search, folder: Path, settings: Mapping[str, Any]) -> None:
     """Give a trial the unfinished run of an earlier one at the same point, if there is one.
 
     A trial whose process was killed is not counted, and the next one is asked for the same point.
@@ -330,7 +342,7 @@ def _continue_killed(search: _Search, folder: Path, settings: Mapping[str, Any])
             continue
 
 
-def _write(search: _Search) -> None:
+def _write(search: Search) -> None:
     """trials.csv, and best.yaml once there is a best trial."""
     attributes = ("best_epoch", "seconds", "message")
     text = io.StringIO()
@@ -348,7 +360,7 @@ def _write(search: _Search) -> None:
             write_text(search.folder / BEST, _best_file(search, len(finished)))
 
 
-def _best_file(search: _Search, n_finished: int) -> str:
+def _best_file(search: Search, n_finished: int) -> str:
     """best.yaml: the best trial's options, as a file for --config_files."""
     best = search.ranked()[0]
     names = {"model": search.column.model, "dataset": search.dataset}
@@ -360,14 +372,16 @@ def _best_file(search: _Search, n_finished: int) -> str:
     )
 
 
-def _format_options(options: Mapping[str, Any]) -> str:
+def format_options(options: Mapping[str, Any]) -> str:
+    """Options for a line of progress."""
     shown = ((k, f"{v:.4g}" if isinstance(v, float) else v) for k, v in options.items())
     return ", ".join(f"{name}={value}" for name, value in shown)
 
 
-def _table(search: _Search) -> str:
+def table_of(search: Search) -> str:
+    """The best trials."""
     rows = [
-        (t.number, t.values[0], t.user_attrs["best_epoch"], _format_options(search.options(t)))
+        (t.number, t.values[0], t.user_attrs["best_epoch"], format_options(search.options(t)))
         for t in search.ranked()[:_SHOWN]
     ]
     failed, running = len(search.trials("FAIL")), len(search.trials("RUNNING"))
