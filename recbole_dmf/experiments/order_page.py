@@ -6,6 +6,7 @@ writes it. The paired tests are those of its summary.md, among the models of the
 
 import csv
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -16,6 +17,7 @@ from recbole_dmf.experiments.plan import read_experiment
 BLOCKS = {"order": "reads the order", "no-order": "doesn't"}
 DATASETS = ("ml-100k", "ml-1m", "ml-latest-small", "amazon-music")
 METRICS = ("hit@10", "ndcg@10")
+SEEDS = 3  # of a model that draws random numbers; fewer are said
 _PAIRS = "## Each model against the best other model, per user"
 
 
@@ -137,28 +139,36 @@ def blocks_text(measured: Path) -> str:
     return "\n".join(parts)
 
 
-def headline_table(measured: Path, datasets: tuple[str, ...]) -> str:
+def headline_table(measured: Path, readings: Mapping[str, str]) -> str:
     """README's table: a row for each model of both blocks, a column for each data set.
 
     The best of a complete block is bold where the paired test sets it apart from the best other
     model. What was not measured is empty.
+
+    Args:
+        measured: folder of the blocks.
+        readings: by data set, the reading to lead with, "expected" or "warm".
     """
-    header = ["HR@10 / NDCG@10", "order", *datasets]
+    datasets = list(readings)
+    header = ["HR@10 / NDCG@10", "order"]
+    header += [d if reading == "expected" else f"{d}, {reading}" for d, reading in readings.items()]
     lines = [header, ["---"] * len(header)]
     for name, words in BLOCKS.items():
         folders = {dataset: measured / f"{name}-{dataset}" for dataset in datasets}
         blocks = {d: read_block(folder) if folder.is_dir() else [] for d, folder in folders.items()}
         for model in dict.fromkeys(row.model for rows in blocks.values() for row in rows):
             lines.append(
-                [model, words, *(_cell(name, blocks[dataset], model) for dataset in datasets)]
+                [model, words, *(_cell(name, blocks[d], model, readings[d]) for d in datasets)]
             )
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _cell(name: str, rows: list[Row], model: str) -> str:
+def _cell(name: str, rows: list[Row], model: str, reading: str) -> str:
     row = next((row for row in rows if row.model == model), None)
-    if row is None:
+    if row is None or reading not in row.values:
         return ""
-    text = share(row.values["expected"])
+    text = share(row.values[reading])
+    if row.seeds.isdigit() and int(row.seeds) < SEEDS:
+        text += f" ({row.seeds} seed{'s' * (row.seeds != '1')})"
     ahead = row is rows[0] and row.differs and not missing(name, rows)
     return f"**{text}**" if ahead else text

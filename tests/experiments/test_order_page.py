@@ -87,7 +87,7 @@ def test_nobody_is_ahead_in_a_block_that_is_not_complete(tmp_path, monkeypatch, 
     write_block(tmp_path / "order-ml-100k")
     assert "GRU4Rec not measured" in blocks_text(tmp_path)
     assert "**" not in blocks_text(tmp_path)
-    assert "**" not in headline_table(tmp_path, ("ml-100k",))
+    assert "**" not in headline_table(tmp_path, {"ml-100k": "expected"})
 
 
 def test_the_section_has_the_blocks_that_are_there(tmp_path):
@@ -104,7 +104,7 @@ def test_the_section_has_the_blocks_that_are_there(tmp_path):
 def test_only_what_is_beyond_chance_is_bold_in_the_headline(tmp_path):
     write_block(tmp_path / "order-ml-100k")
     write_block(tmp_path / "no-order-ml-100k", p="0.4000")
-    text = headline_table(tmp_path, ("ml-100k",))
+    text = headline_table(tmp_path, {"ml-100k": "expected"})
     assert "| SAS_Rec | reads the order | **.670 / .450** |" in text
     assert "| SAS_Rec | doesn't | .670 / .450 |" in text
 
