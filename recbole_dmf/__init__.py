@@ -10,20 +10,33 @@ from typing import TYPE_CHECKING, Any
 from recbole_dmf.version import __version__
 
 if TYPE_CHECKING:
+    from recbole_dmf.datasets.convert import to_atomic
+    from recbole_dmf.experiments.named_models import compare
     from recbole_dmf.host.plugin import register
     from recbole_dmf.models.dmf import DMF
     from recbole_dmf.run import run_recbole
     from recbole_dmf.serving.load import load
     from recbole_dmf.serving.recommend import Recommender
 
-__all__ = ["DMF", "Recommender", "__version__", "load", "register", "run_recbole"]
+__all__ = [
+    "DMF",
+    "Recommender",
+    "__version__",
+    "compare",
+    "load",
+    "register",
+    "run_recbole",
+    "to_atomic",
+]
 
 _MODULES = {
     "DMF": "models.dmf",
+    "compare": "experiments.named_models",
     "load": "serving.load",
     "register": "host.plugin",
     "run_recbole": "run",
     "Recommender": "serving.recommend",
+    "to_atomic": "datasets.convert",
 }
 
 

@@ -25,8 +25,7 @@ from recbole_dmf.system import check_system
 # In the order of the help text; each is `main` of the module of its name in `commands`.
 COMMANDS = {
     "compare": "several models in one table",
-    "reproduce": "a table of the paper",
-    "claims": "the claims of the paper, judged by finished runs",
+    "reproduce": "a table of the paper, all of them, or its claims judged by finished runs",
     "report": "redraw a comparison's report",
     "tune": "search options by validation",
     "audit": "what makes figures on a data set mislead",

@@ -36,7 +36,7 @@ class UserError(Exception):
         return [f"error: {self}"]
 
 
-class CannotGoOn(UserError):
+class CannotResume(UserError):
     """The unfinished run in a folder has other options or data, or its files are damaged."""
 
 

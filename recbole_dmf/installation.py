@@ -1,6 +1,5 @@
 """What is installed and where, and what is known to go wrong with it."""
 
-import importlib.util
 import sys
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -40,19 +39,39 @@ def properties_folder() -> Path:
     )
 
 
+def property_names(kind: str) -> list[str]:
+    """Names of our property files `<kind>/*.yaml`."""
+    return sorted(file.stem for file in (properties_folder() / kind).glob("*.yaml"))
+
+
 def other_copies() -> list[Path]:
     """Folders of further copies of this package that this process could import."""
-    found: list[Path] = []
-    for entry in sys.path:
-        package = Path(entry or ".").resolve() / PACKAGE.name
-        if (package / "version.py").is_file() and package not in (PACKAGE, *found):
-            found.append(package)
-    spec = importlib.util.find_spec(f"{PACKAGE.name}.properties")  # an editable install's
-    for entry in (spec and spec.submodule_search_locations) or ():
-        folder = Path(entry).resolve()
-        if folder not in (PACKAGE / "properties", PACKAGE.parent / "properties"):
-            found.append(folder)
-    return found
+    folders = [Path(entry or ".").resolve() / PACKAGE.name for entry in sys.path]
+    for finder in sys.meta_path:  # an editable install has one of its own
+        spec = finder.find_spec(PACKAGE.name, None)
+        if spec is not None and spec.origin is not None:
+            folders.append(Path(spec.origin).resolve().parent)
+    copies = [folder for folder in folders if (folder / "version.py").is_file()]
+    return [folder for folder in dict.fromkeys(copies) if folder != PACKAGE]
+
+
+def check_same_package(expected: str) -> None:
+    """Raise in a child process that has imported another copy of the package than its parent.
+
+    Python looks in the working folder first, and a child may look in another order.
+
+    Args:
+        expected: the parent's `PACKAGE`.
+
+    Raises:
+        UserError: it is another one.
+    """
+    if str(PACKAGE) != expected:
+        raise UserError(
+            f"two copies of this package would work together: {expected} started this process, "
+            f"and it imports {PACKAGE}. Start it from another folder, or take one copy out of "
+            "PYTHONPATH; `recbole-dmf doctor` lists them."
+        )
 
 
 def requirements() -> list[Requirement]:

@@ -2,7 +2,8 @@
 
 import difflib
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from recbole_dmf.errors import UserError
@@ -43,6 +44,12 @@ CHOICES = {
 # RecBole pickles these and unpickles whatever it finds there; data/utils.py:61 and 122.
 PICKLED = ("save_dataset", "dataset_save_path", "save_dataloaders", "dataloaders_save_path")
 PATHS = ("data_path", "checkpoint_dir")
+INTERVALS = ("val_interval", "user_inter_num_interval", "item_inter_num_interval")
+# Mappings of which people name some keys and mean the others as they are.
+KEYS = {
+    "eval_args": ("split", "group_by", "order", "mode"),
+    "train_neg_sample_args": ("distribution", "sample_num", "alpha", "dynamic", "candidate_num"),
+}
 _EITHER = {
     "topk": (int, list),
     "recent_items": (int, list),
@@ -50,6 +57,35 @@ _EITHER = {
     "metrics": (str, list),
     "gpu_id": (str, int, tuple),
     "data_path": (str,),
+}
+
+
+_FIRST_WIDTH = "RecBole's DMF, which runs as RecBoleDMF, has it; here it is the first number of"
+_WIDTHS = "RecBole's DMF, which runs as RecBoleDMF, has it; here the widths stand in"
+_EARLIER = "it is of earlier versions of RecBole; write"
+_EVAL_ARGS = f"{_EARLIER} eval_args, for example"
+# What to write in the place of options of RecBole's DMF and of older versions of RecBole.
+INSTEAD = {
+    "user_embedding_size": f"{_FIRST_WIDTH} user_layers, for example [64, 64]",
+    "item_embedding_size": f"{_FIRST_WIDTH} item_layers, for example [64, 64]",
+    "user_hidden_size_list": f"{_WIDTHS} user_layers, for example [64, 64]",
+    "item_hidden_size_list": f"{_WIDTHS} item_layers, for example [64, 64]",
+    "inter_matrix_type": "RecBole's DMF, which runs as RecBoleDMF, has it; here it is "
+    "interaction_matrix: binary ('01') or rating",
+    "eval_setting": f"{_EVAL_ARGS} {{split: {{RS: [8, 1, 1]}}, order: RO, mode: full}}",
+    "split_ratio": f"{_EVAL_ARGS} {{split: {{RS: [8, 1, 1]}}}}",
+    "leave_one_num": f"{_EVAL_ARGS} {{split: {{LS: valid_and_test}}}}",
+    "group_by_user": f"{_EVAL_ARGS} {{group_by: user}}",
+    "neg_sampling": f"{_EARLIER} train_neg_sample_args: {{distribution: uniform, sample_num: 1}}",
+    "training_neg_sample_num": f"{_EARLIER} train_neg_sample_args: {{sample_num: 1}}",
+    "min_user_inter_num": f'{_EARLIER} user_inter_num_interval: "[5,inf)"',
+    "max_user_inter_num": f'{_EARLIER} user_inter_num_interval: "[0,100]"',
+    "min_item_inter_num": f'{_EARLIER} item_inter_num_interval: "[5,inf)"',
+    "max_item_inter_num": f'{_EARLIER} item_inter_num_interval: "[0,100]"',
+    "lowest_val": f'{_EARLIER} val_interval: {{rating: "[3,inf)"}}',
+    "highest_val": f'{_EARLIER} val_interval: {{rating: "(-inf,3]"}}',
+    "equal_val": f'{_EARLIER} val_interval: {{rating: "[5,5]"}}',
+    "not_equal_val": f'{_EARLIER} val_interval: {{rating: "(-inf,5);(5,inf)"}}',
 }
 
 
@@ -82,10 +118,35 @@ def _bad_path(text: str) -> str | None:
     return "is longer than a path can be" if long or len(text) > 4000 else None
 
 
+def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Layers of options as one; later layers win.
+
+    Of a mapping in `KEYS` a layer may name some keys: the others keep the value of the layers
+    below. `mode` in eval_args is merged in the same way, valid and test each; `split` is replaced.
+    """
+    result: dict[str, Any] = {}
+    for layer in layers:
+        for name, value in layer.items():
+            below = result.get(name)
+            if name in KEYS and isinstance(value, dict) and isinstance(below, dict):
+                both = {**below, **value}
+                if isinstance(value.get("mode"), dict) and "mode" in below:
+                    both["mode"] = {**_modes(below["mode"]), **value["mode"]}
+                value = both
+            result[name] = value
+    return result
+
+
+def _modes(mode: Any) -> dict[str, Any]:
+    """`mode` of eval_args by phase; as text it is of both."""
+    return mode if isinstance(mode, dict) else {"valid": mode, "test": mode}
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """'; did you mean X?' for the known name closest to `name`, or ''."""
-    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {found[0]}?" if found else ""
+    """'; did you mean X?' for the known name closest to `name`, small letters or large, or ''."""
+    by_small = {one.lower(): one for one in known}
+    found = difflib.get_close_matches(name.lower(), by_small, n=1, cutoff=0.6)
+    return f"; did you mean {by_small[found[0]]}?" if found else ""
 
 
 def _type_name(value: Any) -> str:
@@ -127,6 +188,40 @@ def _wrong_type(name: str, value: Any, default: Any, strict: bool) -> str | None
     return f"expects {expected}, not {_short(value)}"
 
 
+def _bad_negatives(args: dict[str, Any]) -> str | None:
+    """What cannot be used; RecBole writes 'none' where there are no negatives."""
+    count, alpha = args.get("sample_num", 1), args.get("alpha", 1.0)
+    if count != "none" and (type(count) is not int or count < 1):
+        return f"has the sample_num {_short(count)}; give a whole number of at least 1"
+    if alpha != "none" and (isinstance(alpha, bool) or not isinstance(alpha, int | float)):
+        return f"has the alpha {_short(alpha)}; give a number"
+    return None
+
+
+def _bad_interval(value: Any) -> str | None:
+    """Why RecBole would pass over an interval, or one of several by column, without a word."""
+    for one in value.values() if isinstance(value, dict) else (value,):
+        if isinstance(one, list | tuple):  # of the ids that stay
+            continue
+        for interval in str(one).split(";"):
+            ends = re.fullmatch(r"[\[(]([^,]+),([^,]+)[\])]", interval.strip())
+            try:
+                low, high = map(float, ends.groups()) if ends else (math.nan, math.nan)
+            except ValueError:
+                low = high = math.nan
+            if not low <= high:
+                return f"has {_short(one)}, which is no interval; write for example '[3,inf)'"
+    return None
+
+
+def _unknown_key(value: dict[str, Any], known: Iterable[str]) -> str | None:
+    for key in value:
+        if key not in known:
+            shown = clip(repr(key))
+            return f"has the key {shown}{nearest(str(key), known)}; known: {', '.join(known)}"
+    return None
+
+
 def check_options(
     options: dict[str, Any], defaults: dict[str, Any], own: Iterable[str], source: str
 ) -> None:
@@ -145,7 +240,8 @@ def check_options(
     for name, value in options.items():
         if name not in defaults:
             shown = clip(str(name))
-            raise UserError(f"unknown option '{shown}' in {source}{nearest(shown, defaults)}")
+            hint = f"; {INSTEAD[name]}." if name in INSTEAD else nearest(shown, defaults)
+            raise UserError(f"unknown option '{shown}' in {source}{hint}")
         if reason := not_plain(value):
             raise UserError(f"option '{name}' in {source} is no plain value: {reason}.")
         problem = _wrong_type(name, value, defaults[name], name in own)
@@ -158,6 +254,12 @@ def check_options(
             problem = f"must be one of {', '.join(CHOICES[name])}, not {_short(value)}"
         if problem is None and not_finite(value):
             problem = f"must be finite, not {_short(value)}"
+        if problem is None and name in KEYS and isinstance(value, dict):
+            problem = _unknown_key(value, KEYS[name])
+        if problem is None and name == "train_neg_sample_args" and isinstance(value, dict):
+            problem = _bad_negatives(value)
+        if problem is None and name in INTERVALS and value is not None:
+            problem = _bad_interval(value)
         if name in PATHS and isinstance(value, str):
             problem = problem or _bad_path(value)
         if name in PICKLED and value:

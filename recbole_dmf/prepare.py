@@ -147,7 +147,7 @@ def _phase(
 ) -> Phase:
     """What is ranked in a phase: each user's target and its candidates."""
     user, target = pairs
-    n_candidates = number_of_candidates(config)
+    n_candidates = number_of_candidates(config, name)
     n_unseen = dataset.item_num - 1 - np.diff(seen.indptr)
     keep = n_unseen[user] > 0
     ready = dataset.ready_candidates(
@@ -170,17 +170,18 @@ def _phase(
     return phase
 
 
-def number_of_candidates(config: Config) -> int:
-    """N of `eval_args.mode: uniN`.
+def number_of_candidates(config: Config, phase: str) -> int:
+    """N of `eval_args.mode: uniN` in a phase.
 
     Raises:
         UserError: the mode is another one.
     """
-    mode = str(config["eval_args"]["mode"]["test"])
+    mode = str(config["eval_args"]["mode"][phase])
     if not mode.startswith("uni") or not mode[3:].isdecimal() or int(mode[3:]) < 1:
         raise UserError(
-            f"eval_args.mode is {mode!r}; give uni100, or another number of candidates. All "
-            "unseen items are ranked besides, as the reading 'full'."
+            f"eval_args.mode is {mode!r} for {phase}; give uni100, or another number of "
+            "candidates. All unseen items are ranked besides, as the reading 'full', and "
+            "valid_reading: full chooses the epoch by it."
         )
     return int(mode[3:])
 

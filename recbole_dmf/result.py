@@ -9,6 +9,7 @@ from tabulate import tabulate
 
 from recbole_dmf.evaluation.evaluate import chosen_reading
 from recbole_dmf.host.properties import model_settings
+from recbole_dmf.installation import PACKAGE, other_copies
 from recbole_dmf.manifest import commit, device_name, file_hashes, peak_memory_mb, versions
 from recbole_dmf.models.fitted import n_stored
 from recbole_dmf.options import Config
@@ -61,8 +62,10 @@ def make_result(
             for name, sha256 in (prepared.candidates_sha256 or {}).items()
             if name in metrics
         },
+        "eval_args": config["eval_args"],
         "data_sha256": prepared.sha256,
         "split_seed": config["split_seed"],
+        "reads_order": bool(getattr(model, "reads_order", False) or config["recent_items"]),
         "parameters": n_stored(model),
         "seconds": {
             "train": trainer.seconds["train"] + trainer.built_seconds,
@@ -75,6 +78,8 @@ def make_result(
         "device_name": device_name(str(config["device"])),
         "versions": versions(),
         "commit": commit(),
+        "package": str(PACKAGE),
+        "other_copies": [str(folder) for folder in other_copies()],
         "files_sha256": file_hashes(config["data_path"], config["dataset"]),
         "settings": model_settings(config),
         **({"stages": model.stages} if hasattr(model, "stages") else {}),
@@ -105,6 +110,8 @@ def result_table(result: dict[str, Any]) -> str:
     epochs = "" if best is None else f", best epoch {best} of {result['epochs_run']}"
     notes = NOTES if result["candidates_sha256"] else {}
     used = [f"{name}: {note}" for name, note in notes.items() if name in metrics["valid"]]
+    if not notes and "eval_args" in result:
+        used = [f"RecBole's own split and evaluation: {result['eval_args']}"]
     return (
         f"\n{result['label']} on {result['dataset']}{epochs}\n{table}\n" + ";\n".join(used)
     ).rstrip()

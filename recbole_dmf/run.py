@@ -19,7 +19,7 @@ from recbole_dmf.errors import (
     NOT_WRITABLE,
     OUT_OF_MEMORY,
     TERMINATED,
-    CannotGoOn,
+    CannotResume,
     UserError,
     interruption,
     is_out_of_memory,
@@ -29,6 +29,7 @@ from recbole_dmf.files import make_folder, remove_temporary_files
 from recbole_dmf.host.config import set_seeds
 from recbole_dmf.host.lookup import find_model, find_trainer, load_dataset
 from recbole_dmf.host.recbole_evaluation import prepare_with_recbole
+from recbole_dmf.installation import PACKAGE, other_copies
 from recbole_dmf.lock import is_held, locked
 from recbole_dmf.manifest import versions
 from recbole_dmf.options import Config
@@ -57,7 +58,7 @@ _CAN_GO_ON = (DISK_FULL, NOT_WRITABLE, OUT_OF_MEMORY, INTERRUPTED, TERMINATED)
 
 
 def run_recbole(
-    model: str | None = None,
+    model: str | type | None = None,
     dataset: str | None = None,
     config_file_list: list[str] | None = None,
     config_dict: dict[str, Any] | None = None,
@@ -67,7 +68,8 @@ def run_recbole(
     """Train and test a model, as RecBole's function of the same name does.
 
     Args:
-        model: name of a general recommender; may stand in the other arguments.
+        model: name of a recommender, a class of your own, or `module:Class`; may stand in the
+            other arguments.
         dataset: name of a data set; may stand in the other arguments.
         config_file_list: YAML files of options, later ones win.
         config_dict: options, which win over the files.
@@ -162,7 +164,7 @@ def run_in(
         )
         try:
             return _run(config, folder, label, phases)
-        except CannotGoOn as error:
+        except CannotResume as error:
             if not start_over:
                 raise
             logging.getLogger().warning(f"{error} Starting over.")
@@ -185,6 +187,7 @@ def _run(config: Config, folder: Path, label: str, phases: tuple[str, ...]) -> d
     dataset = load_dataset(config)
     prepared = (prepare if uses_our_split(config) else prepare_with_recbole)(config, dataset)
     _report(config, prepared)
+    _report_copies()
     trainer = build_trainer(config, prepared.train)
     users, items = (
         dataset.field2id_token[f].tolist() for f in (dataset.uid_field, dataset.iid_field)
@@ -218,7 +221,7 @@ def _finished_before(
     """The outcome of a run that has ended; None for one that is to start or to be resumed.
 
     Raises:
-        CannotGoOn: the run in the folder has other options, or its result cannot be read.
+        CannotResume: the run in the folder has other options, or its result cannot be read.
     """
     if parallel.rank() == 0:
         remove_temporary_files(folder)
@@ -227,14 +230,14 @@ def _finished_before(
             write_settings(folder, settings)
         return None
     if difference := changes(read_settings(folder), settings):
-        raise CannotGoOn(f"{folder} has a run with other options: {difference}.")
+        raise CannotResume(f"{folder} has a run with other options: {difference}.")
     if not is_finished(folder):
         return None
     result = read_result(folder)
     try:
         table = result_table(result)
     except (KeyError, TypeError) as error:
-        raise CannotGoOn(f"{folder}: its result is damaged.") from error
+        raise CannotResume(f"{folder}: its result is damaged.") from error
     if parallel.rank() == 0:
         remove_resume_files(folder)
     logging.getLogger().info(f"{folder} is finished: there is nothing to do.\n{table}")
@@ -251,6 +254,14 @@ def _report(config: Config, prepared: Any) -> None:
         hashes = (f"{name} {h[:16]}..." for name, h in prepared.candidates_sha256.items())
         text += f"; {n['test']} users evaluated\ncandidates sha256: {', '.join(hashes)}"
     logging.getLogger().info(text)
+
+
+def _report_copies() -> None:
+    for folder in other_copies():
+        logging.getLogger().warning(
+            f"there is another copy of this package, {folder}. This run is made by the code and "
+            f"the property files of {PACKAGE} alone; `recbole-dmf doctor` says more."
+        )
 
 
 def checkpoint_facts(
@@ -301,11 +312,11 @@ def _explained(trainer: RunTrainer) -> Iterator[None]:
     """Whatever stops the training, the message says where the best epoch is."""
 
     def so_far() -> str:
-        if not trainer.checkpoint_epoch:
+        path = Path(trainer.saved_model_file)
+        if not path.is_file():
             return "No good epoch was finished, so there is no checkpoint."
-        return (
-            f"The best epoch so far ({trainer.checkpoint_epoch}) is in {trainer.saved_model_file}."
-        )
+        number = f" ({trainer.checkpoint_epoch})" if trainer.checkpoint_epoch else ""
+        return f"The best epoch so far{number} is in {path}."
 
     try:
         yield

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from recbole_dmf.errors import CannotGoOn, UserError
+from recbole_dmf.errors import CannotResume, UserError
 from recbole_dmf.files import atomic_path, write_text
 from recbole_dmf.literals import load_yaml
 
@@ -19,7 +19,7 @@ PER_USER = "per_user.csv"  # a row per tested user
 HISTORY = "history.csv"  # a row per evaluated epoch
 RUN_LOG = "run.log"  # what was printed; locked while a process is at work
 CHECKPOINT = "model.pt"  # the best epoch
-RESUME = "resume.pt"  # what an unfinished run needs to go on
+RESUME = "resume.pt"  # what an unfinished run is resumed from
 BEFORE = "model-before.pt"  # resume.pt's best epoch, where model.pt is already a later one
 
 
@@ -61,14 +61,14 @@ def read_result(folder: Path) -> dict[str, Any]:
     """The result of a finished run.
 
     Raises:
-        CannotGoOn: it cannot be read.
+        CannotResume: it cannot be read.
     """
     try:
         result = json.loads((folder / RESULT).read_bytes())
         if not isinstance(result["metrics"], dict):
             raise TypeError("metrics")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CannotGoOn(f"{folder / RESULT} is damaged.") from error
+        raise CannotResume(f"{folder / RESULT} is damaged.") from error
     return result
 
 

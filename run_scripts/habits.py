@@ -4,8 +4,8 @@
 python run_scripts/habits.py --dataset=ml-100k --out=run_scripts/measured
 
 Each seed is trained twice, with and without the validation items, and after every epoch it is noted
-where the test items stand. An interrupted command goes on where it was; the data file and its page
-are written anew after each pair of trainings. The settings are the paper's but for the batch and
+where the test items stand. An interrupted command continues where it was; data file and page are
+written anew after each pair of trainings. The settings are the paper's but for the batch and
 the learning rate, which take a tenth of the time (see --batch).
 """
 

@@ -6,4 +6,6 @@ cd "$ROOT"
 ruff check .
 ruff format --check .
 mypy
-exec python -m pytest "$@"
+# A file's tests stay in one process, since they share what takes long to make.
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+exec python -m pytest -n auto --dist=loadfile "$@"

@@ -32,12 +32,16 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 SUPPORTED = [f"3.{minor}" for minor in range(10, 15)]
 EXTRAS = ["report", "tune", "faiss", "onnx", "safetensors", "parquet"]
-TOOLS = ["pytest", "hypothesis", "coverage"]  # as `--extra=test` without the linters
+# As `--extra=test` without the linters.
+TOOLS = ["pytest", "hypothesis", "coverage", "nbclient", "ipykernel"]
 MODELS = (
     *("BPR", "LightGCN", "EASE", "NeuMF", "ItemKNN"),
     *("Pop", "MultiVAE", "NGCF", "SLIMElastic", "RecVAE"),
 )
 STEPS = ("runs", "tests")
+# What a wheel is made of, away from what earlier builds left in the checkout, and what tests read.
+BUILT = ("recbole_dmf", "properties", "pyproject.toml", "README.md", "LICENSE")
+READ = ("tests", "run_scripts", "properties", "pyproject.toml", "README.md")
 HASHES = """
 import hashlib, json, sys
 from pathlib import Path
@@ -55,6 +59,18 @@ print(json.dumps({
     "metrics": result["metrics"],
 }))
 """
+
+
+def copied(folder: Path, *names: str) -> Path:
+    """`folder` with copies of these files and folders of the checkout."""
+    folder.mkdir()
+    for name in names:
+        if (ROOT / name).is_dir():
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=ignored)
+        else:
+            shutil.copy(ROOT / name, folder)
+    return folder
 
 
 def called(*words: Any, **options: Any) -> subprocess.CompletedProcess:
@@ -141,11 +157,7 @@ class Environment:
 
     def tests(self) -> dict[str, Any]:
         """The tests beside a copy of what they read, so that the wheel is what they import."""
-        beside = self.elsewhere / "checkout"
-        for name in ("tests", "run_scripts", "properties"):
-            shutil.copytree(ROOT / name, beside / name, symlinks=True)
-        for name in ("pyproject.toml", "README.md"):
-            shutil.copy(ROOT / name, beside)
+        beside = copied(self.elsewhere / "checkout", *READ)
         selection = [] if self.kind == "newest" else ["-m", "not slow"]
         start = time.perf_counter()
         done = called(
@@ -176,6 +188,7 @@ def tested(python: str, kind: str, steps: list[str], about: argparse.Namespace) 
         found: dict[str, Any] = {
             "python": version.strip(),
             "set": kind,
+            "commit": must("git", "-C", ROOT, "describe", "--always", "--dirty").strip(),
             "versions": here.versions(),
             "pip_check": checked.stdout.strip(),
             "doctor": doctor.stdout.strip().splitlines()[-1] if doctor.stdout else doctor.stderr,
@@ -266,7 +279,8 @@ def main() -> int:
         must(sys.executable, "-m", "venv", f"{about.work}/tools")
         must(f"{about.work}/tools/bin/pip", "install", "-q", "uv")
         about.uv = Path(about.work) / "tools/bin/uv"
-        must(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", about.work, ROOT)
+        source = copied(Path(about.work) / "source", *BUILT)
+        must(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", about.work, source)
         (about.wheel,) = Path(about.work).glob("*.whl")
         for wanted in about.pythons.split(","):
             python = find_python(wanted)

@@ -46,6 +46,7 @@ def test_the_whole_table_of_a_device(tiny, tmp_path):
     assert (tmp_path / "out" / "device-cpu.png").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here, so it is measured")
 def test_rows_are_not_measured_without_a_gpu(tmp_path):
     shown = benchmark(tmp_path, "--device=cuda")

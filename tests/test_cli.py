@@ -33,6 +33,21 @@ def test_help_does_not_import_torch(tmp_path):
     assert run_recbole("-h", cwd=tmp_path).stdout == result.stdout
 
 
+def test_the_help_of_no_command_imports_torch():
+    program = (
+        "import sys; from recbole_dmf import cli\n"
+        "for name in cli.COMMANDS:\n"
+        "    try: code = cli.guarded(cli.dispatch, [name, '--help'])\n"
+        "    except SystemExit as error: code = error.code\n"
+        "    loaded = {'torch', 'recbole', 'ray'} & set(sys.modules)\n"
+        "    assert not code and not loaded, (name, code, loaded)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "recbole-dmf import-checkpoint" in result.stdout
+
+
+@pytest.mark.slow
 def test_main_job_on_ml_100k(tmp_path):
     result = run_recbole("--model=DMF", "--dataset", "ml-100k", "--epochs=1", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
@@ -47,6 +62,7 @@ def test_main_job_on_ml_100k(tmp_path):
     assert float(line.split()[2]) > 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [pytest.param("amazon-music", marks=needs_shared("amazon-music"))])
 def test_main_job_on_data_beside_the_checkout(tmp_path, name):
     result = run_recbole(
@@ -140,12 +156,14 @@ def test_command_lines_that_cannot_run(tiny, tmp_path, argv, pattern, capsys, mo
     assert_friendly(subprocess.CompletedProcess([], code, captured.out, captured.err), pattern)
 
 
+@pytest.mark.slow
 def test_debug_shows_the_traceback(tmp_path):
     result = run_recbole("--model=DMF", "--dataset=nowhere", "--debug", cwd=tmp_path)
     assert result.returncode == 2
     assert "Traceback" in result.stderr
 
 
+@pytest.mark.slow
 def test_control_c_keeps_the_best_epoch(tiny, tmp_path):
     argv = ["--model=DMF", "--dataset=tiny", f"--data_path={tiny}", "--epochs=100000"]
     process = subprocess.Popen(

@@ -16,6 +16,7 @@ def script():
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["atomic", "options", "checkpoint"])
 def test_inputs_are_read_or_refused(script, target):
     outcomes, failures = script.fuzz(target, 200, seed=2)

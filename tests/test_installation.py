@@ -1,3 +1,4 @@
+import json
 import re
 import shutil
 import subprocess
@@ -9,6 +10,8 @@ from packaging.requirements import Requirement
 
 from recbole_dmf import installation
 from recbole_dmf.errors import UserError
+from recbole_dmf.literals import load_yaml
+from recbole_dmf.training import parallel
 from recbole_dmf.version import __version__
 
 PACKAGE = Path(installation.__file__).parent
@@ -124,26 +127,6 @@ def second_copy(tmp_path):
     return tmp_path / "copy"
 
 
-def test_properties_come_from_the_same_tree_as_the_code(second_copy, tmp_path):
-    program = """if 1:
-        from recbole_dmf import installation
-        from recbole_dmf.host.properties import shipped_properties
-        print(installation.properties_folder())
-        print(shipped_properties("", "protocol")["wandb_project"])
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env={"PYTHONPATH": str(second_copy), "PATH": ""},
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-    )
-    assert done.stdout.split() == [
-        str(second_copy / "recbole_dmf" / "properties"),
-        "of-the-copy",
-    ], done.stderr
-
-
 def test_other_copies_are_found(second_copy, monkeypatch):
     assert installation.other_copies() == []
     monkeypatch.syspath_prepend(str(second_copy))
@@ -154,3 +137,56 @@ def test_lost_property_files(monkeypatch, tmp_path):
     monkeypatch.setattr(installation, "PACKAGE", tmp_path / "recbole_dmf")
     with pytest.raises(UserError, match="are missing; install recbole-dmf again"):
         installation.properties_folder()
+
+
+@pytest.mark.slow
+def test_every_run_says_which_copy_it_is_made_by(second_copy, tiny, tmp_path):
+    """Code and property files are those of the copy that is imported, never a mixture."""
+    second = second_copy / "recbole_dmf"
+    words = ["--model=ItemPop", "--dataset=tiny", f"--data_path={tiny}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "recbole_dmf.cli", *words],
+        env={"PATH": "", "PYTHONPATH": f"{second_copy}:{PACKAGE.parent}"},
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    said = f"another copy of this package, {PACKAGE}. This run is made by the code and the property"
+    assert said in done.stdout
+    assert f"files of {second} alone" in done.stdout
+    (path,) = tmp_path.glob("saved/*/result.json")
+    result = json.loads(path.read_text())
+    assert (result["package"], result["other_copies"]) == (str(second), [str(PACKAGE)])
+    assert load_yaml(path.parent / "config.yaml")["wandb_project"] == "of-the-copy"
+
+
+@pytest.mark.slow
+def test_a_child_of_another_copy_reads_nothing(second_copy, tiny):
+    """Python's processes look in the working folder first, which is another checkout here."""
+    program = f"""if 1:
+        import sys
+        sys.path = [entry for entry in sys.path if entry]  # as an installed script has it
+        from recbole_dmf.experiments.run_process import check_data_set
+        if __name__ == "__main__":
+            check_data_set("ItemPop", "tiny", {{"data_path": {str(tiny)!r}}})
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PATH": "", "PYTHONPATH": str(PACKAGE.parent)},
+        capture_output=True,
+        text=True,
+        cwd=second_copy,
+    )
+    assert done.returncode == 1
+    said = f"two copies of this package would work together: {PACKAGE} started this process, and "
+    assert f"{said}it imports {second_copy / 'recbole_dmf'}" in done.stderr
+
+
+def test_a_launched_process_of_another_copy_stops(monkeypatch):
+    parallel.join()
+    monkeypatch.setenv("RECBOLE_DMF_PACKAGE", str(PACKAGE))
+    parallel.join()
+    monkeypatch.setenv("RECBOLE_DMF_PACKAGE", "/elsewhere")
+    with pytest.raises(UserError, match=r"/elsewhere started this process, and it imports"):
+        parallel.join()

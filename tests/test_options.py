@@ -72,6 +72,7 @@ def test_literals(text, value):
     assert literal(text) == value
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_any_text_is_a_literal_or_itself(text):
     literal(text)

@@ -16,7 +16,9 @@ pages = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(pages)
 
 
-@pytest.mark.parametrize("name", ["results.md", "speed.md", "README.md"])
+@pytest.mark.parametrize(
+    "name", ["results.md", "speed.md", "README.md", "habits-ml-100k.md", "claims.md"]
+)
 def test_a_page_is_what_its_data_files_give(name):
     drawn = {path.name: (path, text) for path, text in pages.pages().items()}
     path, text = drawn[name]
@@ -38,11 +40,26 @@ def test_figures_are_means_over_seeds():
     np.testing.assert_allclose(ndcg, np.mean(values))
 
 
-def test_every_table_of_ml_1m_says_that_its_file_is_old():
+def section_of(folder):
     sections = re.split(r"^## ", pages.results_page(), flags=re.MULTILINE)[1:]
-    about_ml_1m = [section for section in sections if "ml-1m" in section.splitlines()[0]]
-    assert len(about_ml_1m) == 2
-    assert all(pages.OLD_ML_1M in section for section in about_ml_1m)
+    return next(section for section in sections if f"]({folder}/results.csv)" in section)
+
+
+def test_every_table_of_the_old_ml_1m_says_so():
+    for folder in pages.COMPARISONS:
+        assert (pages.OLD_ML_1M in section_of(folder)) == (folder in pages.OLD)
+
+
+def test_tables_that_mislead_say_so_and_warm_figures_lead():
+    for folder in pages.COMPARISONS:
+        marked = "figures mislead, see the audit" in section_of(folder)
+        assert marked == ("amazon-music" in folder or "raw" in folder)
+    rows = csv.DictReader((pages.MEASURED / "itempop-ml-1m-raw/results.csv").open())
+    found = {(row["metric"], row["reading"]): row["value"] for row in rows}
+    hit, ndcg = (float(found[metric, "warm"]) for metric in ("hit@10", "ndcg@10"))
+    line = f"| {pages.share(hit)} / {pages.share(ndcg)} | "
+    assert "| HR@10 / NDCG@10 warm | expected |" in section_of("itempop-ml-1m-raw")
+    assert line in section_of("itempop-ml-1m-raw")
 
 
 def test_readme_shows_no_figure_of_ml_1m_and_can_be_read_to_the_end():

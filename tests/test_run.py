@@ -105,6 +105,7 @@ def test_same_users_items_and_candidates_for_every_model(run):
     assert first["counts"] == second["counts"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["DMF", "BPR"])
 def test_a_runs_config_repeats_it_to_the_last_digit(run, tmp_path, model):
     options = FAST if model == "DMF" else {"epochs": 2}
@@ -152,9 +153,9 @@ def test_sampling_once_keeps_the_negatives(ready):
         trainer = lookup.find_trainer(config)(config, model)
         loader = lookup.train_loader(config, prepared.train, prepared.sampler)
         trainer._train_epoch(loader, 0)
-        first = trainer._negatives.clone()
+        first = trainer.negatives.clone()
         trainer._train_epoch(loader, 1)
-        assert torch.equal(first, trainer._negatives) == same
+        assert torch.equal(first, trainer.negatives) == same
 
 
 def test_other_splits_run_with_recboles_own_evaluation(run):

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPTS = Path(__file__).parents[1] / "run_scripts"
 
 
@@ -22,6 +24,7 @@ def run(name, tmp_path, *words):
     return json.loads(out.read_text())
 
 
+@pytest.mark.slow
 def test_three_kills(tmp_path):
     found = run("kill_test.py", tmp_path, "--kills=3", "--same-seed=2", "--models=BPR")
     assert {kill["kind"] for kill in found["kills"]} == {"training", "saving", "comparing"}
@@ -38,6 +41,7 @@ def test_three_kills(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_handles_and_files_do_not_grow(tmp_path):
     found = run("long_run.py", tmp_path, "--epochs=60", "--every=20")
     assert [sample["epoch"] // 20 for sample in found["samples"]][:2] == [1, 2]

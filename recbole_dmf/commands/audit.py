@@ -1,15 +1,11 @@
 """`recbole-dmf audit`: what a data set and the protocol give away by themselves."""
 
-import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from recbole_dmf.commands.arguments import parse_open
 from recbole_dmf.errors import UserError
-from recbole_dmf.experiments.audit import audit, text
-from recbole_dmf.files import make_folder, write_text
-from recbole_dmf.manifest import commit, versions
 
 HELP = """\
 usage: recbole-dmf audit --dataset=NAME [--out=FILE.json] [--OPTION=VALUE ...]
@@ -38,13 +34,13 @@ def main(argv: Sequence[str]) -> int:
     dataset = given.named.get("dataset")
     if not dataset:
         raise UserError("--dataset is missing; for example --dataset=ml-100k.")
+    from recbole_dmf.experiments.audit import audit  # takes seconds: not for --help
+    from recbole_dmf.experiments.audit_file import text, write_audit
+
     found = audit(dataset, given.options)
     print(text(found))
     if "out" in given.named:
         path = Path(given.named["out"])
-        make_folder(path.parent)
-        command = shlex.join(["recbole-dmf", "audit", *argv])
-        about = {"command": command, "versions": versions(), "commit": commit()}
-        write_text(path, json.dumps({**about, **found}, indent=2) + "\n")
+        write_audit(path, found, shlex.join(["recbole-dmf", "audit", *argv]))
         print(f"\nWritten: {path}")
     return 0

@@ -3,11 +3,8 @@
 from collections.abc import Sequence
 
 from recbole_dmf.commands.arguments import parse_open
-from recbole_dmf.commands.comparison import column_of, run_or_list
 from recbole_dmf.commands.model_arguments import take_settings
 from recbole_dmf.errors import UserError
-from recbole_dmf.experiments.option_sources import tuned_options
-from recbole_dmf.experiments.plan import TUNED, find_column, read_experiment
 
 HELP = """\
 usage: recbole-dmf compare --dataset=NAME --models=A,B,C [--seeds=1,2,3]
@@ -16,8 +13,9 @@ usage: recbole-dmf compare --dataset=NAME --models=A,B,C [--seeds=1,2,3]
 Train and test several models on the same split and candidates, one after another. What is finished
 is not run again, so the same command continues where it was stopped.
 
-  --models A,B,C           RecBole's or ours; LABEL=MODEL gives a model another name, so that it can
-                           be compared with itself: --models=ce=DMF,nce=DMF --set ce.loss_type=ce
+  --models A,B,C           RecBole's or ours, or module:Class of your own; LABEL=MODEL gives a model
+                           another name, so that it can be compared with itself:
+                           --models=ce=DMF,nce=DMF --set ce.loss_type=ce
   --seeds 1,2,3            a run each (default: 1,2,3); deterministic models run once
   --set MODEL.OPTION=VALUE an option of one model, MODEL as in --models; may be repeated
   --OPTION=VALUE           an option of all models, for example --epochs=20 or --data_path=FOLDER
@@ -47,22 +45,13 @@ def main(argv: Sequence[str]) -> int:
     for name in ("dataset", "models"):
         if not given.named.get(name):
             raise UserError(f"--{name} is missing; see recbole-dmf compare --help.")
-    dataset = given.named["dataset"]
-    experiment = read_experiment(TUNED)
-    columns, expected = [], {}
-    for word in given.named["models"].split(","):
-        label, _, name = word.strip().rpartition("=")
-        found = find_column(name, experiment)
-        label = label or name
-        layers = [
-            tuned_options(name, found, experiment, dataset),
-            (f"{found.label}'s definition", found.options),
-            ("the command line", given.options),
-            ("--set", chosen.pop(label, {})),
-        ]
-        columns.append(column_of(label, found.model, layers))
-        if found.label in experiment.expected.get(dataset, {}):
-            expected[label] = experiment.figures(dataset)[found.label]
+    from recbole_dmf.commands.comparison import run_or_list  # takes seconds: not for --help
+    from recbole_dmf.experiments.named_models import columns_of
+
+    dataset, models = given.named["dataset"], given.named["models"].split(",")
+    columns, expected = columns_of(
+        models, dataset, ("the command line", given.options), ("--set", chosen)
+    )
     return run_or_list(
         given, f"results/{dataset}", "Comparison", dataset, columns, chosen, expected
     )

@@ -9,23 +9,39 @@ from recbole_dmf.commands.model_arguments import whole_numbers
 from recbole_dmf.commands.report import print_report
 from recbole_dmf.errors import FAILED
 from recbole_dmf.experiments.compare import compare
-from recbole_dmf.experiments.option_sources import Layer, combine
-from recbole_dmf.experiments.plan import Column
+from recbole_dmf.experiments.option_sources import column_of
+from recbole_dmf.experiments.plan import Column, Experiment
 from recbole_dmf.experiments.planned_runs import check_labels, plan_runs
 from recbole_dmf.experiments.progress import dry_run
 
 
-def column_of(label: str, model: str, layers: Sequence[Layer]) -> Column:
-    """A column with the options of all layers; says where they come from.
+def experiment_columns(
+    name: str,
+    experiment: Experiment,
+    dataset: str,
+    wanted: Sequence[str],
+    options: Mapping[str, Any],
+    chosen: dict[str, dict[str, Any]],
+) -> list[Column]:
+    """The columns of a table with all of their options; says where these come from.
 
     Args:
-        label, model: the column's.
-        layers: later ones win.
+        name: of the experiment.
+        wanted: labels of the columns.
+        options: of all columns, from the command line.
+        chosen: what --set says, by label; what is used is taken out.
     """
-    options, sources = combine(label, layers)
-    if sources:
-        print(sources)
-    return Column(label, model, options)
+    columns = []
+    for column in experiment.columns:
+        if column.label in wanted:
+            found = {**experiment.tuned(column, dataset), **column.options}
+            layers = [
+                (f"experiment/{name}.yaml", found),
+                ("the command line", options),
+                ("--set", chosen.pop(column.label, {})),
+            ]
+            columns.append(column_of(column.label, column.model, layers))
+    return columns
 
 
 def run_or_list(

@@ -56,7 +56,10 @@ def _parser() -> Parser:
         "--decimal", metavar="S", help="before a rating's decimals, for instance ,"
     )
     columns.add_argument(
-        "--drop-empty", action="store_true", default=None, help="leave out rows with an empty field"
+        "--drop-empty",
+        action="store_true",
+        default=None,
+        help="leave out rows with an empty field, or with too few of them; how many is said",
     )
     return parser
 

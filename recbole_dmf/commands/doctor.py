@@ -51,7 +51,8 @@ def _tried(what: str, function: Callable[[], str], problems: list[str]) -> str:
         return "cannot be used, see below"
 
 
-def _device() -> str:
+def usable_devices() -> str:
+    """The devices that torch can use, and what hides a GPU from it; raises where torch fails."""
     import torch
 
     if not torch.equal(torch.from_numpy(torch.ones(1).numpy()), torch.ones(1)):
@@ -122,7 +123,7 @@ def main(argv: list[str]) -> int:
         "commit": commit() or "none, not a checkout",
         "python": f"{platform.python_version()} at {sys.executable}, {platform.platform()}",
         "packages": ", ".join(f"{name} {text}" for name, text in told.items()),
-        "device": _tried("torch", _device, problems),
+        "device": _tried("torch", usable_devices, problems),
         "RecBole": _tried("RecBole", _recbole, problems),
         "data": _tried("dataset/", lambda: _data(Path("dataset")), problems),
         "properties": _tried("property files", lambda: str(properties_folder()), problems),

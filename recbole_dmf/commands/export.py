@@ -5,8 +5,6 @@ from pathlib import Path
 from recbole_dmf.commands.arguments import Parser
 from recbole_dmf.commands.recommend import check_checkpoint
 from recbole_dmf.errors import UserError
-from recbole_dmf.serving.export import export
-from recbole_dmf.serving.recommend import Recommender
 
 DESCRIPTION = """\
 Write a trained model for other programs. Formats:
@@ -41,6 +39,9 @@ def main(argv: list[str]) -> int:
     check_checkpoint(given.checkpoint)
     if not given.output:
         raise UserError("no --output is given; name a folder to write.")
+    from recbole_dmf.serving.export import export  # takes seconds: not for --help
+    from recbole_dmf.serving.recommend import Recommender
+
     recommender = Recommender.load(given.checkpoint)
     for path in export(recommender, Path(given.output), given.formats.split(",")):
         print(f"{path}  {path.stat().st_size:,} bytes")

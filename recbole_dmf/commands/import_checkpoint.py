@@ -5,9 +5,7 @@ from pathlib import Path
 from recbole_dmf.commands.arguments import Parser
 from recbole_dmf.errors import UserError
 from recbole_dmf.files import make_folder
-from recbole_dmf.host.foreign_checkpoint import read_foreign_checkpoint
 from recbole_dmf.run_folder import CHECKPOINT
-from recbole_dmf.training.checkpoint import save_checkpoint
 
 DESCRIPTION = """\
 Make a checkpoint of plain tensors from one that RecBole's trainer wrote (.pth), for recommend, for
@@ -53,6 +51,9 @@ def main(argv: list[str]) -> int:
         )
     if not given.output:
         raise UserError("no --output is given; name a folder to write.")
+    from recbole_dmf.host.foreign_checkpoint import read_foreign_checkpoint  # not for --help
+    from recbole_dmf.training.checkpoint import save_checkpoint
+
     content = read_foreign_checkpoint(given.file, given.data_path)
     target = make_folder(Path(given.output)) / CHECKPOINT
     save_checkpoint(target, content)

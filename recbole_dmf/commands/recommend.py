@@ -5,16 +5,18 @@ import sys
 import warnings
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from tabulate import tabulate
 
 from recbole_dmf.commands.arguments import Parser
 from recbole_dmf.errors import UNKNOWN_USERS, UserError
 from recbole_dmf.options import clip
-from recbole_dmf.serving.output import check_output, write_frame
-from recbole_dmf.serving.recommend import Recommender
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from recbole_dmf.serving.recommend import Recommender
 
 DESCRIPTION = "Recommend items from a trained model; the data set's files are not needed."
 
@@ -60,6 +62,9 @@ def main(argv: list[str]) -> int:
         return 0
     given = parser().parse(argv)
     check_checkpoint(given.checkpoint)
+    from recbole_dmf.serving.output import check_output, write_frame  # seconds: not for --help
+    from recbole_dmf.serving.recommend import Recommender
+
     if given.output:
         check_output(given.output)
     topk = _topk(given.topk)
@@ -102,14 +107,14 @@ def _topk(text: str) -> int:
     return int(text)
 
 
-def _users(given: Namespace, recommender: Recommender) -> list[str]:
+def _users(given: Namespace, recommender: "Recommender") -> list[str]:
     """The users of --all or --user; an id may itself hold commas."""
     if given.all:
         return recommender.users[1:].tolist()
     return [given.user] if recommender.knows_user(given.user) else given.user.split(",")
 
 
-def _by_knowledge(users: list[str], recommender: Recommender) -> tuple[list[str], list[str]]:
+def _by_knowledge(users: list[str], recommender: "Recommender") -> tuple[list[str], list[str]]:
     """The users that the model knows, and the others, each once."""
     known = [user for user in users if recommender.knows_user(user)]
     unknown = [user for user in dict.fromkeys(users) if not recommender.knows_user(user)]
@@ -164,7 +169,7 @@ def _read(path: Path, where: str) -> str:
         raise UserError(f"{where} is not UTF-8 text: {error.reason}.") from error
 
 
-def print_frame(frame: pd.DataFrame) -> None:
+def print_frame(frame: "pd.DataFrame") -> None:
     """Print a data frame as a table; ids stay the text they are, floats get six digits."""
     shown = frame.copy()
     for name in shown.columns[[dtype.kind == "f" for dtype in shown.dtypes]]:

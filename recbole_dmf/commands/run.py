@@ -7,10 +7,11 @@ PROCESSES = ("nproc", "world_size", "group_offset", "ip", "port")
 HELP = """\
 usage: run_recbole --model=NAME --dataset=NAME [--option=value ...]
 
-Train and test a RecBole general recommender under the DMF paper's protocol.
+Train and test a general or sequential recommender under the DMF paper's protocol.
 
-  --model, -m NAME         DMF, BPR, LightGCN, EASE, NeuMF, ItemKNN, Pop, ...; RecBoleDMF is
-                           RecBole's built-in DMF
+  --model, -m NAME         DMF, BPR, LightGCN, EASE, ItemKNN, SASRec, GRU4Rec, ...;
+                           RecBoleDMF is RecBole's built-in DMF; module:Class is a class of
+                           your own, its module on PYTHONPATH
   --dataset, -d NAME       ml-100k comes with RecBole; others are read from
                            DATA_PATH/NAME/NAME.inter
   --config_files "A B"     YAML files of options, later ones win

@@ -7,8 +7,6 @@ from pathlib import Path
 from recbole_dmf.commands.arguments import parse_open
 from recbole_dmf.commands.model_arguments import whole_numbers
 from recbole_dmf.errors import UserError
-from recbole_dmf.experiments.option_sources import BEST, search_folder
-from recbole_dmf.experiments.tune import TRIALS, dry_run, tune
 
 HELP = """\
 usage: recbole-dmf tune --model=NAME --dataset=NAME [--trials=30] [--OPTION=VALUE ...]
@@ -46,6 +44,9 @@ def main(argv: Sequence[str]) -> int:
     for name in ("model", "dataset"):
         if not given.named.get(name):
             raise UserError(f"--{name} is missing; see recbole-dmf tune --help.")
+    from recbole_dmf.experiments.option_sources import BEST, search_folder  # not for --help
+    from recbole_dmf.experiments.tune import TRIALS, dry_run, tune
+
     model, dataset = given.named["model"], given.named["dataset"]
     search = given.named.get("search")
     folder = Path(given.named.get("results", search_folder(model, dataset)))

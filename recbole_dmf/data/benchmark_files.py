@@ -111,8 +111,9 @@ def _check_not_empty(chosen: list[Indices], parts: dict[str, int]) -> None:
 def _check_one_per_user(user: NDArray, part: str, tokens: NDArray) -> None:
     ids, counts = np.unique(user, return_counts=True)
     if (counts > 1).any():
+        token = str(tokens[ids[np.argmax(counts > 1)]])
         raise UserError(
-            f"user {tokens[ids[np.argmax(counts > 1)]]!r} has {counts.max()} interactions in "
+            f"user {token!r} has {counts.max()} interactions in "
             f"the part '{part}' ({int((counts > 1).sum())} users have several), but one left-"
             "out item per user is ranked. Keep one each, or choose another split in eval_args."
         )
@@ -166,7 +167,7 @@ def read_candidates(
         empty = users[np.argmin(counts)]
         token = next(token for token, u in ids[0].items() if u == empty)
         raise UserError(
-            f"{path}: user {token!r} has a left-out interaction but no candidates "
+            f"{path}: user {str(token)!r} has a left-out interaction but no candidates "
             f"({int((counts == 0).sum())} such users). Add lines for them."
         )
     order = np.argsort(row, kind="stable")

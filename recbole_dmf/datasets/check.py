@@ -7,7 +7,7 @@ import pandas as pd
 
 from recbole_dmf.data.atomic import EXACT_FLOAT
 from recbole_dmf.data.lines import listed
-from recbole_dmf.data.split import MIN_INTERACTIONS, drop_duplicates, latest_rows
+from recbole_dmf.data.split import MIN_INTERACTIONS, drop_duplicates, latest_rows, leave_one_out
 from recbole_dmf.datasets.lenient import (
     SEVERITIES,
     Finding,
@@ -183,15 +183,18 @@ def _check_pairs(
 def _check_split(
     file: str, table: ReadableRows, columns: dict[str, str], times: np.ndarray | None
 ) -> list[Finding]:
-    """What leave-one-out with 100 candidates makes of the interactions."""
+    """What leave-one-out with 100 candidates makes of the interactions, counted as a run does."""
     names, lines = table.columns[columns["user"]], table.lines
     users, items = _codes(names), _codes(table.columns[columns["item"]])
     kept = drop_duplicates(users, items, times)
     users, items, lines = _renumber(users[kept]), _renumber(items[kept]), lines[kept]
-    times = None if times is None else times[kept]
+    times = times[kept] if times is not None and times.any() else None
+    split = leave_one_out(users, times, seed=0)  # who is tested depends on no seed
     test, level = latest_rows(users, times)
     n_users, n_items = len(test), int(items.max()) + 1
-    count = np.bincount(users)
+    unseen = n_items - np.bincount(users)
+    tested, short, untimed = np.zeros((3, n_users), bool)
+    tested[users[split.test]] = short[split.short_users] = untimed[split.untimed_users] = True
 
     def of_users(severity: str, chosen: np.ndarray, message: str, remedy: str) -> list[Finding]:
         who = names[kept].iloc[test[chosen]]
@@ -200,19 +203,19 @@ def _check_split(
         return repeated(severity, file, where, columns["user"], message, remedy)
 
     few = f"have fewer than {MIN_INTERACTIONS} interactions"
-    unseen = f"have fewer than {N_CANDIDATES} items that they have not rated"
+    left = f"have fewer than {N_CANDIDATES} items that they have not rated"
     order = "The last of them in the file becomes the test item."
-    untimed = "They are trained on, but not tested, as long as their times are unknown."
-    findings = of_users(
-        "warning", count < MIN_INTERACTIONS, few, "They are trained on, but not tested."
-    )
-    findings += of_users(
-        "warning", n_items - count < N_CANDIDATES, unseen, "They cannot be ranked among 100."
-    )
-    findings += of_users("note", level > 1, "have several latest items", order)
-    if times is not None and times.any():
-        unknown = "have 0 as their latest timestamp"
-        findings += of_users("warning", times[test] == 0, unknown, untimed)
+    unknown = "have 0 as their latest timestamp"
+    out = "They are trained on, but not tested"
+    everything = "have rated every item"
+    findings = of_users("warning", short, few, f"{out}.")
+    findings += of_users("warning", tested & (unseen == 0), everything, f"{out}.")
+    tested &= unseen > 0
+    among = "They cannot be ranked among 100."
+    findings += of_users("warning", tested & (unseen < N_CANDIDATES), left, among)
+    findings += of_users("note", tested & (level > 1), "have several latest items", order)
+    times_unknown = f"{out}, as long as their times are unknown."
+    findings += of_users("warning", untimed, unknown, times_unknown)
     if cold := cold_items(items, test):
         message = f"{cold} of {n_users} users' latest items occur in no other interaction"
         remedy = "Nothing is known about these test items in training."

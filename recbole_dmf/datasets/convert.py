@@ -1,5 +1,7 @@
 """Rating data of other formats to RecBole atomic files."""
 
+import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from recbole_dmf.data.split import drop_duplicates
-from recbole_dmf.datasets.gather import Interactions
+from recbole_dmf.datasets.gather import Interactions, LeaveOut
 from recbole_dmf.datasets.ncf import ncf
 from recbole_dmf.datasets.summary import in_seconds
 from recbole_dmf.datasets.tables import Columns, from_frame
@@ -16,32 +18,66 @@ from recbole_dmf.datasets.writer import write_atomic
 from recbole_dmf.errors import UserError
 from recbole_dmf.options import check_name
 
+_FRAME = "the data frame"
+
 
 def to_atomic(
     frame: pd.DataFrame,
-    out: Path,
+    out: Path | str,
     user: str = "user_id",
     item: str = "item_id",
     rating: str | None = None,
     timestamp: str | None = None,
+    timestamp_format: str | None = None,
+    min_rating: float | None = None,
+    drop_empty: bool = False,
 ) -> Path:
     """Write a data frame as the atomic file `out/<name of out>.inter`.
 
     Args:
         frame: a row per interaction; ids str or int, ratings numbers above 0, timestamps numbers
-            (seconds since 1970, or milli-, micro- or nanoseconds) or datetimes.
+            (seconds since 1970, or milli-, micro- or nanoseconds), datetimes, or text in
+            `timestamp_format`.
         out: the folder to write to; RecBole finds it by `--data_path=PARENT --dataset=NAME`.
-        user, item, rating, timestamp: names of columns; None where there is none.
+        user, item, rating, timestamp: names of columns, or of levels of the index; None where
+            there is none.
+        timestamp_format: s, ms, us, ns, ISO8601, or as of `datetime.strptime`.
+        min_rating: rows with a lower rating are left out.
+        drop_empty: rows with an empty or missing field are left out.
 
     Returns:
-        The path of the file. Of duplicated (user, item) pairs it holds the latest.
+        The path of the file. Of duplicated (user, item) pairs it holds the latest. A warning says
+        how many rows were left out, and which other unit the timestamps were in.
 
     Raises:
         UserError: what cannot be written, with its row; then no file is written.
     """
-    interactions = from_frame(frame, Columns(user, item, rating, timestamp), "the data frame")
-    interactions, _ = cleaned(interactions)
-    return write_interactions(Path(out), interactions)
+    if not isinstance(frame, pd.DataFrame):
+        raise UserError(
+            f"the data are a {type(frame).__name__}; give a data frame, for example "
+            "pandas.DataFrame(rows, columns=['user_id', 'item_id']). Files are read by "
+            "`recbole-dmf convert table`."
+        )
+    if {user, item, rating, timestamp} & set(frame.index.names) - {None}:
+        frame = frame.reset_index()
+    columns = Columns(user, item, rating, timestamp, time_format=timestamp_format)
+    try:
+        interactions = from_frame(frame, columns, _FRAME, LeaveOut(min_rating, drop_empty))
+        interactions, notes = cleaned(interactions)
+    except UserError as error:
+        raise UserError(_in_python(str(error))) from None
+    path = write_interactions(Path(out), interactions)
+    for note in notes:
+        if not note.startswith("0 "):
+            warnings.warn(f"{path}: {note}", stacklevel=2)
+    return path
+
+
+def _in_python(message: str) -> str:
+    """A message of `convert table`, with arguments in the place of its options."""
+    message = message.replace(", or all of a file without header with --columns", "")
+    message = message.replace("Download it again or name another file", "Give other rows")
+    return re.sub("--([a-z-]+)", lambda option: option[1].replace("-", "_"), message)
 
 
 def cleaned(

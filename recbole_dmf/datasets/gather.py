@@ -43,7 +43,7 @@ class Interactions:
 class LeaveOut:
     """Which rows of a source are left out, in place of an error or of being kept.
 
-    below: ratings below this one; None keeps all. empty: rows with an empty field.
+    below: ratings below this one; None keeps all. empty: rows with an empty or missing field.
     """
 
     below: float | None = None
@@ -128,7 +128,7 @@ class Gatherer:
         """All rows so far; UserError where there are none."""
         counts = (
             (self._n_below, f"rows with a rating below {self.leave_out.below}"),
-            (self.n_empty, "rows with an empty field"),
+            (self.n_empty, "rows with an empty or missing field"),
             (self.n_headers, "repeated header lines"),
         )
         left_out = tuple(f"{count:,} {what} left out" for count, what in counts if count)

@@ -168,7 +168,8 @@ def _chunks(
         ) from None
     except ValueError as error:  # ParserError is a ValueError, and names the line
         raise UserError(
-            f"{member.place}: not a table: {error}. Give every line as many fields as the header."
+            f"{member.place}: not a table: {str(error).strip()}. Give every line as many fields as "
+            "the header."
         ) from None
 
 
@@ -195,14 +196,13 @@ def _parquet(source: Path, columns: Columns) -> pd.DataFrame:
         from pyarrow.parquet import ParquetFile
     except ImportError:
         raise UserError(
-            f"{source}: reading Parquet needs pyarrow. Run `pip install 'pyarrow<22'` "
-            "(newer ones need numpy 2, which RecBole does not work with), "
-            "or save the table as CSV."
+            f"{source}: reading Parquet needs pyarrow. Run "
+            "`pip install 'pyarrow>=15'`, or save the table as CSV."
         ) from None
     if int(pyarrow.__version__.split(".")[0]) < 15:
         raise UserError(
             f"pyarrow {pyarrow.__version__} runs code that is hidden in a Parquet file "
-            "(CVE-2023-47248). Run `pip install 'pyarrow>=15,<22'`."
+            "(CVE-2023-47248). Run `pip install 'pyarrow>=15'`."
         )
     try:
         with ParquetFile(source) as file:
@@ -326,7 +326,9 @@ def _numbers(column: pd.Series, place: Callable[[int], str], role: str) -> np.nd
     row = int(np.argmax(bad_numbers(texts)))
     value = texts.iloc[row][:60]
     if not value:
-        remedy = "Correct or remove it; --drop-empty leaves out rows with an empty field."
+        remedy = (
+            "Correct or remove it; --drop-empty leaves out rows with an empty or missing field."
+        )
     elif role == "timestamp":
         remedy = "Say how it is written, for instance --timestamp-format=%Y-%m-%d."
     elif "," in value:

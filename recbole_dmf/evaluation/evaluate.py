@@ -137,10 +137,10 @@ class Phase:
                     ]
                 )
             )
-        stood = torch.cat(parts, dim=1).cpu().numpy() if parts else np.zeros((6, 0), np.int64)
-        warm = np.stack([self._warm_unseen, stood[2] - stood[4], stood[3] - stood[5]])
+        counted = torch.cat(parts, dim=1).cpu().numpy() if parts else np.zeros((6, 0), np.int64)
+        warm = np.stack([self._warm_unseen, counted[2] - counted[4], counted[3] - counted[5]])
         warm[:, ~self._target_is_warm] = -1
-        sampled_above, sampled_tied, full_above, full_tied = stood[:4]
+        sampled_above, sampled_tied, full_above, full_tied = counted[:4]
         return Counts(
             self.n_unseen,
             sampled_above,

@@ -9,7 +9,7 @@ chance, so Holm's correction runs over *all* pairs of models: that bounds the ch
 claim whichever pairs are then shown.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -21,6 +21,7 @@ from scipy import stats
 from recbole_dmf.errors import UserError
 
 LEVEL = 0.05
+CONFIDENCE = 0.95  # of an interval
 _RESAMPLES = 2000
 _SIGN_FLIPS = 20_000  # p is off by .003 at most around .05 (two standard errors)
 _EXACT_USERS = 14  # 2 ** 14 signs are fewer than the above
@@ -142,7 +143,7 @@ def sign_flip_p(differences: ArrayLike, seed: int = 2020) -> NDArray[np.float64]
 
 
 def bootstrap_interval(
-    difference: ArrayLike, seed: int = 2020, confidence: float = 0.95
+    difference: ArrayLike, seed: int = 2020, confidence: float = CONFIDENCE
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of the mean difference, resampling users.
 
@@ -172,6 +173,38 @@ def bootstrap_interval(
     return float(interval.low), float(interval.high)
 
 
+def welch(
+    first: ArrayLike, second: ArrayLike, exact: Sequence[bool] = (False, False)
+) -> tuple[float, float, float, float]:
+    """Difference of two means of runs with its 95 % interval and p by Welch's t test.
+
+    It tells of chance in training alone: the users are the same.
+
+    Args:
+        first, second: float [n_runs].
+        exact: whether each is of a deterministic model, of which one run is all.
+
+    Returns:
+        mean, low, high, p. Without a spread to judge by the interval is infinite and p is 1.
+    """
+    tables = [np.asarray(values, dtype=np.float64) for values in (first, second)]
+    mean = float(tables[0].mean() - tables[1].mean())
+    parts = []  # (squared standard error, degrees of freedom)
+    for values, is_exact in zip(tables, exact, strict=True):
+        if is_exact:
+            continue
+        if len(values) < 2:
+            return mean, -np.inf, np.inf, 1.0
+        parts.append((values.var(ddof=1) / len(values), len(values) - 1))
+    square = float(sum(part for part, _ in parts))
+    if square == 0:
+        return mean, -np.inf, np.inf, 1.0
+    freedom = square**2 / sum(part**2 / n for part, n in parts)
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(square))
+    p_value = float(2 * stats.t.sf(abs(mean) / np.sqrt(square), freedom))
+    return mean, mean - half, mean + half, p_value
+
+
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     """Holm's step-down correction (Holm 1979), in the order given.
 
@@ -193,6 +226,7 @@ def compare_with_best_other(
     values: Mapping[str, pd.Series],
     run_means: Mapping[str, Sequence[float]] | None = None,
     seed: int = 2020,
+    blocks: Mapping[str, Hashable] | None = None,
 ) -> dict[str, Comparison]:
     """Each model against the best other model by mean.
 
@@ -201,9 +235,11 @@ def compare_with_best_other(
             user, higher is better.
         run_means: of each model, the mean over users in each run; None: a run each.
         seed: of the test and the bootstrap.
+        blocks: of each model; it is set against the best other of its own block alone. None: all
+            models are of one block.
 
     Returns:
-        A comparison per model, in the order given; empty where there are fewer than 2 models.
+        A comparison for each model that has another in its block, in the order given.
 
     Raises:
         UserError: the models' users differ, or there are fewer than 2 users.
@@ -224,7 +260,10 @@ def compare_with_best_other(
     found: dict[tuple[str, str], Comparison] = {}
     result = {}
     for name in names:
-        other = max((n for n in names if n != name), key=means.__getitem__)
+        rivals = [n for n in names if n != name and (not blocks or blocks[n] == blocks[name])]
+        if not rivals:
+            continue
+        other = max(rivals, key=means.__getitem__)
         if (other, name) in found:
             result[name] = _swapped(found[other, name])
             continue

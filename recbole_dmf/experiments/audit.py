@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tabulate import tabulate
 
 from recbole_dmf.config import build_config
 from recbole_dmf.evaluation.metrics import WARM
@@ -24,16 +23,16 @@ from recbole_dmf.experiments.audit_rules import Audited
 from recbole_dmf.host.lookup import load_dataset
 from recbole_dmf.prepare import prepare
 
-MODEL = "ItemPop"  # of which the data set's options are read; no model is trained
-HEADER = ("Finding", "Values", "Verdict")
+MODEL = "ItemPop"  # whose options hold where none is named; no model is trained
 
 
-def audit(dataset: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def audit(dataset: str, options: Mapping[str, Any], model: str = MODEL) -> dict[str, Any]:
     """All findings about a data set under the configured split and candidates.
 
     Args:
         dataset: name.
         options: of the data set and the protocol, for example `data_path`.
+        model: whose split it is; models that read the order of time have another validation.
 
     Returns:
         Plain data: `dataset`; `misleads`, whether a finding does; `headline`, the reading to lead
@@ -43,7 +42,7 @@ def audit(dataset: str, options: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UserError: as `build_config` and `prepare`.
     """
-    (users, items, time), tests, data, prepared = _read(dataset, options)
+    (users, items, time), tests, data, prepared = _read(dataset, options, model)
     raw = data.shape[1] - 1 > len(np.unique(data.item))
     findings = [
         cold_items(data),
@@ -67,12 +66,12 @@ def audit(dataset: str, options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _read(dataset: str, options: Mapping[str, Any]):
+def _read(dataset: str, options: Mapping[str, Any], model: str):
     """The file's rows and the test pairs, as ids, the data set as it is used, and `Prepared`."""
-    whole = load_dataset(build_config(MODEL, dataset, None, {**options, "rm_dup_inter": None}))
+    whole = load_dataset(build_config(model, dataset, None, {**options, "rm_dup_inter": None}))
     user, item, time = _columns(whole)
     rows = (*_ids(whole, user, item), time)
-    config = build_config(MODEL, dataset, None, dict(options))
+    config = build_config(model, dataset, None, dict(options))
     read = load_dataset(config)
     user, item, time = _columns(read)
     prepared = prepare(config, read)
@@ -101,30 +100,3 @@ def _ids(dataset, user: NDArray, item: NDArray) -> tuple[NDArray, NDArray]:
     """The ids in the file of internal numbers."""
     ids = dataset.field2id_token
     return ids[dataset.uid_field][user], ids[dataset.iid_field][item]
-
-
-def rows(found: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """A line per finding, under `HEADER`; those that mislead first."""
-    ordered = sorted(found["findings"], key=lambda finding: not finding["misleads"])
-    return [(f["name"], _shown(f["values"]), f["verdict"]) for f in ordered]
-
-
-def _shown(values: dict[str, Any]) -> str:
-    return ", ".join(
-        f"{name} {value:.3f}" if isinstance(value, float) else f"{name} {value:,}"
-        for name, value in values.items()
-    )
-
-
-def summary(found: dict[str, Any]) -> str:
-    """One sentence for a report."""
-    misleading = [f["name"] for f in found["findings"] if f["misleads"]]
-    if not misleading:
-        return f"{found['dataset']}: all findings are harmless."
-    return f"{found['dataset']}: figures mislead by {', '.join(misleading)}."
-
-
-def text(found: dict[str, Any]) -> str:
-    """All findings for a console."""
-    table = tabulate(rows(found), HEADER, tablefmt="simple", maxcolwidths=[26, 34, 56])
-    return f"{summary(found)} Figures to lead with: {found['headline']}.\n\n{table}"

@@ -1,14 +1,12 @@
 """Rules that learn nothing, judged by the protocol: what it gives away of itself."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-import torch
 from numpy.typing import NDArray
 
-from recbole_dmf.evaluation.evaluate import Phase, summarise
+from recbole_dmf.evaluation.evaluate import Phase
 from recbole_dmf.evaluation.metrics import expected_gain, gains
 
 K = 10
@@ -53,11 +51,11 @@ def rules(data: Audited) -> dict[str, dict[str, float]]:
     if data.time is not None:
         latest = np.full(data.shape[1], -np.inf)
         np.maximum.at(latest, data.item[data.train], data.time[data.train])
-        found["latest items of all first"] = _of_items(data, _ranks(latest))
-    number = _ranks(item_numbers(data.item_ids))
+        found["latest items of all first"] = _of_items(data, latest)
+    number = item_numbers(data.item_ids)
     both = [_of_items(data, number), _of_items(data, -number)]
     found["item id"] = max(both, key=lambda figures: figures["hit@10"])
-    found["next item in the file"] = _figures(data, next_in_file(data))
+    found["next item in the file"] = _next_in_file(data)
     return found
 
 
@@ -69,25 +67,32 @@ def item_numbers(ids: NDArray) -> NDArray[np.float64]:
     return np.arange(len(ids), dtype=np.float64)
 
 
-def next_in_file(data: Audited) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Scores of the rule that takes the item whose first row comes next after the user's last one.
+def _next_in_file(data: Audited) -> dict[str, float]:
+    """Figures of the rule that takes the item whose first row comes next after the user's last one.
 
     The last one is the user's lowest training row in the file; items are in the order in which the
-    file first names them, test rows included, as item numbers are in most programs.
+    file first names them, test rows included, as item numbers are in most programs. After the last
+    item comes the first again.
     """
     n_items = data.shape[1]
     first = np.full(n_items, len(data.item), dtype=np.int64)
     np.minimum.at(first, data.item, np.arange(len(data.item)))
-    order = _ranks(first)
+    order = np.unique(first, return_inverse=True)[1].reshape(-1)
     last = np.zeros(data.shape[0], dtype=np.int64)
     np.maximum.at(last, data.user[data.train], data.train)
-    place = order[data.item[last]]
-
-    def scores(user: torch.Tensor) -> torch.Tensor:
-        ahead = (order[None, :] - place[user.cpu().numpy()][:, None]) % n_items
-        return torch.from_numpy(-ahead.astype(np.float32)).to(user.device)
-
-    return scores
+    place = order[data.item[last]]  # by user
+    candidates = data.phase.candidates
+    own = (order[candidates.target] - place[candidates.user]) % n_items
+    before = np.concatenate([[0], np.cumsum(np.bincount(order[1:], minlength=n_items))])
+    end = place[candidates.user] + own  # the items in between are ranked above the target
+    above = np.where(
+        end <= n_items,
+        before[np.minimum(end, n_items)] - before[place[candidates.user]],
+        before[n_items] - before[place[candidates.user]] + before[end % n_items],
+    )
+    level = np.diff(before)[order[candidates.target]]
+    ahead = (order[data.item] - place[data.user]) % n_items
+    return _figures(data, -own, above, level, -ahead)
 
 
 def popularity_by_time(data: Audited) -> tuple[float, float, int]:
@@ -131,15 +136,36 @@ def popularity_by_time(data: Audited) -> tuple[float, float, int]:
     return with_future, without, len(late)
 
 
-def _ranks(values: NDArray) -> NDArray[np.int64]:
-    """Values as whole numbers in the same order, which float32 tells apart."""
-    return np.unique(values, return_inverse=True)[1].reshape(-1).astype(np.int64)
-
-
 def _of_items(data: Audited, score: NDArray) -> dict[str, float]:
-    row = torch.from_numpy(score.astype(np.float32)).to(data.phase.device)
-    return _figures(data, lambda user: row.repeat(len(user), 1))
+    """Figures of a rule that gives an item the same score for every user.
+
+    Args:
+        score: [n_items], of any type that can be ordered.
+    """
+    own = score[data.phase.candidates.target]
+    ordered = np.sort(score[1:])
+    up_to = np.searchsorted(ordered, own, side="right")
+    level = up_to - np.searchsorted(ordered, own, side="left")
+    return _figures(data, own, len(ordered) - up_to, level, score[data.item])
 
 
-def _figures(data: Audited, scores: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, float]:
-    return summarise(data.phase.count(scores), ["hit", "ndcg"], [K])["expected"]
+def _figures(
+    data: Audited, own: NDArray, above: NDArray, level: NDArray, of_rows: NDArray
+) -> dict[str, float]:
+    """HR@10 and NDCG@10 from where targets stand among all items, without scoring all pairs.
+
+    Args:
+        own: [n], the scores of the targets, in the order of the candidates.
+        above, level: int64 [n], items above and level with the target, itself among the latter.
+        of_rows: [n_rows], the scores of all interactions, which are taken from these counts.
+    """
+    users = data.phase.candidates.user
+    number = np.full(data.shape[0], -1, dtype=np.int64)
+    number[users] = np.arange(len(users))
+    row = np.flatnonzero(number[data.user] >= 0)
+    whose = number[data.user[row]]
+    n_above = np.bincount(whose[of_rows[row] > own[whose]], minlength=len(users))
+    n_level = np.bincount(whose[of_rows[row] == own[whose]], minlength=len(users))
+    phase = data.phase
+    stood = (phase.n_unseen, above - n_above, level - n_level, phase.n_candidates)
+    return {f"{m}@{K}": float(expected_gain(gains(m, K), *stood).mean()) for m in ("hit", "ndcg")}

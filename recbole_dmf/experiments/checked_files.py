@@ -47,8 +47,16 @@ def field(about: Any, name: str, kind: type, path: Path, default: Any = _MISSING
     return value
 
 
-def read_csv(path: Path, text: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:
-    """These columns of a CSV file; numbers must be finite, else the line is named."""
+def read_csv(
+    path: Path, text: Sequence[str], numbers: Sequence[str], optional: Sequence[str] = ()
+) -> pd.DataFrame:
+    """These columns of a CSV file; numbers must be finite, else the line is named.
+
+    Args:
+        path: of the file.
+        text, numbers: columns that must be there.
+        optional: further columns of numbers, all of them or none.
+    """
     try:
         rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
     except FileNotFoundError:
@@ -60,6 +68,8 @@ def read_csv(path: Path, text: Sequence[str], numbers: Sequence[str]) -> pd.Data
             f"{path}: cannot be read as CSV ({one_line(str(error))}); delete this run's folder "
             "and run the model again."
         ) from None
+    if set(optional) & set(rows.columns):
+        numbers = (*numbers, *optional)
     for name in (*text, *numbers):
         if name not in rows.columns:
             raise UserError(

@@ -6,19 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from recbole_dmf.evaluation.significance import (
-    LEVEL,
-    beyond_chance,
-    bootstrap_interval,
-    holm,
-    mean_over_seeds,
-    sign_flip_p,
+from recbole_dmf.evaluation.significance import LEVEL, beyond_chance, holm
+from recbole_dmf.experiments.claim_tables import (
+    SEEDS,
+    USERS,
+    USERS_AND_SEEDS,
+    Difference,
+    Table,
+    difference,
+    read_table,
 )
-from recbole_dmf.experiments.runs import Compared, read_comparison
+from recbole_dmf.experiments.run_metrics import DEFAULT as METRICS
+from recbole_dmf.experiments.run_metrics import shown_name
 
-METRICS = ("hit@10", "ndcg@10")
 HOLDS, FAILS, OPEN, NOT_MEASURED = "holds", "doesn't hold", "can't be told", "not measured"
 
 
@@ -86,15 +87,19 @@ class Row:
     """A claim on one data set by one metric.
 
     Attributes:
-        verdict: `HOLDS` if the column is better than each of the others beyond chance in the users
-            (Holm-corrected over all comparisons on the data set) and for every pair of seeds;
-            `FAILS` if one of the others is better than it in this sense; else `OPEN`.
-        other: the best of the others; the figures below are of the difference to it, mean over the
-            users; None where there are no runs.
-        low, high: 95 % bootstrap interval over the users.
-        p_value, p_holm: paired permutation test of the means.
-        seed_low, seed_high: the range over pairs of runs.
+        verdict: `HOLDS` if the column is better than each of the others beyond chance (p < .05
+            after Holm's correction over all comparisons on the data set by the metric) and for
+            every pair of runs; `FAILS` if one of the others is better than it in this sense; else
+            `OPEN`.
+        reading: of the figures.
+        misleads: whether they mislead by the audit, and those to lead with were not measured.
+        chance: the kinds of chance that p and the interval tell of; see `claim_tables`.
+        other: the best of the others; the figures below are of the difference to it; None where the
+            columns were not measured.
         paper: the difference in the paper; None where it draws curves.
+
+    The other figures are those of `claim_tables.Difference`; an interval's ends are None where one
+    run alone gives no interval.
     """
 
     claim: str
@@ -102,6 +107,9 @@ class Row:
     dataset: str
     metric: str
     verdict: str
+    reading: str | None = None
+    misleads: bool = False
+    chance: str | None = None
     other: str | None = None
     difference: float | None = None
     low: float | None = None
@@ -117,8 +125,7 @@ def claims(results: Path, datasets: Sequence[str]) -> dict[str, Any]:
     """All claims on all data sets, from the comparisons in RESULTS/TABLE-DATASET.
 
     Returns:
-        Plain data: `rows`, as of `Row`, and `sources`, by folder: its runs' seeds, the candidates'
-        hashes and the commits.
+        Plain data: `rows`, as of `Row`, and `sources`, by folder.
 
     Raises:
         UserError: a comparison's files are damaged.
@@ -127,89 +134,90 @@ def claims(results: Path, datasets: Sequence[str]) -> dict[str, Any]:
     sources: dict[str, Any] = {}
     for dataset in datasets:
         tables = {}
-        for table in dict.fromkeys(claim.table for claim in CLAIMS):
-            folder = results / f"{table}-{dataset}"
-            if (folder / "runs").is_dir():
-                tables[table] = read_comparison(folder, None)
-                sources[folder.name] = _source(tables[table])
+        for name in dict.fromkeys(claim.table for claim in CLAIMS):
+            folder = results / f"{name}-{dataset}"
+            table = read_table(folder, results / f"audit-{dataset}.json")
+            if table is not None:
+                tables[name] = table
+                sources[folder.name] = table.source
         about = [c for c in CLAIMS if c.datasets is None or dataset in c.datasets]
         for metric in METRICS:
             rows += judge(about, tables, dataset, metric)
     return {"rows": [asdict(row) for row in rows], "sources": sources}
 
 
-def _source(table: Compared) -> dict[str, Any]:
-    runs = [run for group in table.runs.values() for run in group]
-    hashes = {run.result.get("candidates_sha256", {}).get("test") for run in runs}
-    return {
-        "seeds": {label: [run.seed for run in group] for label, group in table.runs.items()},
-        "candidates_sha256": sorted(map(str, hashes)),
-        "commits": sorted({str(run.result.get("commit")) for run in runs}),
-        "users": len(runs[0].users),
-    }
-
-
 def judge(
-    about: Sequence[Claim], tables: Mapping[str, Compared], dataset: str, metric: str
+    about: Sequence[Claim], tables: Mapping[str, Table], dataset: str, metric: str
 ) -> list[Row]:
     """The claims on one data set by one metric, corrected over all of their comparisons."""
-    pairs = []  # (place of the claim, other label, difference per user, differences of runs)
-    missing = set()
-    for place, claim in enumerate(about):
-        runs = tables[claim.table].runs if claim.table in tables else {}
-        if not all(runs.get(label) for label in (claim.label, *claim.others)):
-            missing.add(place)
-            continue
-        first = _per_user(runs[claim.label], metric)
-        for other in claim.others:
-            difference = first - _per_user(runs[other], metric).reindex(first.index)
-            means = [[r.metric(metric) for r in runs[k]] for k in (claim.label, other)]
-            pairs.append((place, other, difference.to_numpy(), np.subtract.outer(*means)))
-    raw = [float(sign_flip_p(difference[:, None])[0]) for _, _, difference, _ in pairs]
-    corrected = holm(raw)
+    pairs: list[tuple[Claim, str, Difference]] = []
+    for claim in about:
+        table = tables.get(claim.table)
+        if table is not None and {claim.label, *claim.others} <= set(table.means):
+            pairs += [(claim, o, difference(table, claim.label, o, metric)) for o in claim.others]
+    corrected = holm([found.p_value for _, _, found in pairs])
     rows = []
-    for place, claim in enumerate(about):
+    for claim in about:
         start = (claim.text, claim.source, dataset, metric)
-        if place in missing:
+        own = [n for n, (whose, _, _) in enumerate(pairs) if whose is claim]
+        if not own:
             rows.append(Row(*start, NOT_MEASURED))
             continue
-        own = [number for number, pair in enumerate(pairs) if pair[0] == place]
-        signs = [_sign(pairs[n][2].mean(), corrected[n], pairs[n][3]) for n in own]
+        signs = [_sign(pairs[n][2], corrected[n]) for n in own]
         verdict = HOLDS if min(signs) > 0 else FAILS if min(signs) < 0 else OPEN
-        shown = min(own, key=lambda n: pairs[n][2].mean())
-        _, other, difference, by_seed = pairs[shown]
-        low, high = bootstrap_interval(difference)
+        shown = min(own, key=lambda n: pairs[n][2].mean)
+        _, other, found = pairs[shown]
+        table = tables[claim.table]
         rows.append(
             Row(
                 *start,
                 verdict,
+                table.reading,
+                table.misleads,
+                table.chance((claim.label, other)),
                 other,
-                float(difference.mean()),
-                low,
-                high,
-                raw[shown],
+                found.mean,
+                _finite(found.low),
+                _finite(found.high),
+                found.p_value,
                 float(corrected[shown]),
-                float(by_seed.min()),
-                float(by_seed.max()),
-                _paper(tables[claim.table], claim.label, other, metric),
+                found.seed_low,
+                found.seed_high,
+                _paper(table, claim.label, other, metric),
             )
         )
     return rows
 
 
-def _per_user(runs: Sequence[Any], metric: str) -> pd.Series:
-    return mean_over_seeds([run.per_user(metric) for run in runs], [str(r.folder) for r in runs])
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
 
 
-def _sign(mean: float, p_holm: float, by_seed: np.ndarray) -> int:
-    """1 or -1 for a difference beyond chance in users and in training, else 0."""
-    certain = beyond_chance(p_holm, by_seed.min(), by_seed.max())
-    return int(np.sign(mean)) if certain else 0
+def _sign(found: Difference, p_holm: float) -> int:
+    """1 or -1 for a difference beyond chance, else 0."""
+    certain = beyond_chance(p_holm, found.seed_low, found.seed_high)
+    return int(np.sign(found.mean)) if certain else 0
 
 
-def _paper(table: Compared, label: str, other: str, metric: str) -> float | None:
+def _paper(table: Table, label: str, other: str, metric: str) -> float | None:
     ours, theirs = (table.expected.get(name, {}).get(metric) for name in (label, other))
     return None if ours is None or theirs is None else round(ours - theirs, 6)
+
+
+INTRODUCTION = f"""\
+Mean difference to the best rival that the claim names, its 95 % interval, and p, corrected after
+Holm over all comparisons on a data set by one metric. A claim holds if each difference is above 0
+(p < {LEVEL}) and above 0 for every pair of runs; it doesn't hold if one is below 0 in the same
+sense; else it can't be told.
+
+- {USERS_AND_SEEDS}: the interval is a bootstrap over users, p that of the paired permutation test
+  of the means, and the range over pairs of runs tells of chance in training.
+- {USERS}: the same with one run of a model, which tells nothing of chance in training.
+- {SEEDS}: the figures of each user were not kept. The interval and p are Welch's over the runs, so
+  the verdict is about these users; whether others would say the same, it doesn't tell.
+- misleading: the audit says that the figures of this set mislead, and those to lead with (warm)
+  were not measured.
+"""
 
 
 def page(data: Mapping[str, Any]) -> str:
@@ -217,32 +225,38 @@ def page(data: Mapping[str, Any]) -> str:
     lines = [
         "# The paper's claims",
         "",
-        "Mean difference (expected reading) to the best rival that the claim names, 95 % bootstrap "
-        "interval over users, and p of the paired permutation test of the means, corrected after "
-        "Holm over all comparisons on a data set. A claim holds if each difference is above 0 "
-        f"beyond chance in the users (p < {LEVEL}) and for every pair of seeds; it doesn't hold if "
-        "one is below 0 in the same sense.",
-        "",
-        "| Claim | Data set | Metric | Verdict | Against | Difference | 95 % interval | p (Holm) "
-        "| Over seeds | Paper |",
-        "|---|---|---|---|---|---:|---:|---:|---:|---:|",
+        INTRODUCTION,
+        "| Claim | Data set | Metric | Verdict | Chance in | Against | Difference | 95 % interval "
+        "| p (Holm) | Over runs | Paper |",
+        "|---|---|---|---|---|---|---:|---:|---:|---:|---:|",
     ]
     for row in data["rows"]:
-        cells = [row["claim"], row["dataset"], row["metric"], row["verdict"]]
-        if row["other"] is None:
-            cells += ["", "", "", "", "", ""]
-        else:
-            p = "< 0.0001" if row["p_holm"] < 1e-4 else f"{row['p_holm']:.4f}"
-            paper = "" if row["paper"] is None else f"{row['paper']:+.3f}"
-            cells += [row["other"], f"{row['difference']:+.4f}"]
-            cells += [f"{row['low']:+.4f} to {row['high']:+.4f}", p]
-            cells += [f"{row['seed_low']:+.4f} to {row['seed_high']:+.4f}", paper]
-        lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", "Runs:", ""]
+        metric = shown_name(row["metric"])
+        cells = [row["claim"], row["dataset"], metric, row["verdict"]]
+        lines.append("| " + " | ".join(cells + _measured_cells(row)) + " |")
+    lines += ["", "Figures from:", ""]
     for folder, about in data["sources"].items():
         seeds = sorted({seed for group in about["seeds"].values() for seed in group})
-        lines.append(
-            f"- `{folder}`: {about['users']:,} users, seeds {', '.join(map(str, seeds))}, "
-            f"candidates {', '.join(h[:16] for h in about['candidates_sha256'])}"
-        )
+        text = f"- `{folder}` ({about['from']}): seeds {', '.join(map(str, seeds))}"
+        if "users" in about:
+            hashes = ", ".join(h[:16] for h in about["candidates_sha256"])
+            text += f", {about['users']:,} users, candidates {hashes}"
+        lines.append(text)
+    lines += ["", f"Command: `{data['command']}`. Commit {data['commit']}."]
     return "\n".join(lines) + "\n"
+
+
+def _measured_cells(row: Mapping[str, Any]) -> list[str]:
+    if row["other"] is None:
+        return [""] * 7
+    p = "< 0.0001" if row["p_holm"] < 1e-4 else f"{row['p_holm']:.4f}"
+    interval = "" if row["low"] is None else f"{row['low']:+.4f} to {row['high']:+.4f}"
+    return [
+        ", ".join([row["chance"], row["reading"], *(["misleading"] if row["misleads"] else [])]),
+        row["other"],
+        f"{row['difference']:+.4f}",
+        interval,
+        p,
+        f"{row['seed_low']:+.4f} to {row['seed_high']:+.4f}",
+        "" if row["paper"] is None else f"{row['paper']:+.3f}",
+    ]

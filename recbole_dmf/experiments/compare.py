@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from recbole_dmf.errors import FAILED, UserError, interruption
+from recbole_dmf.experiments.audit_file import AUDIT, read_audit
+from recbole_dmf.experiments.finished_run import reads_order
 from recbole_dmf.experiments.plan import Column
 from recbole_dmf.experiments.planned_runs import (
     DETERMINISTIC,
@@ -23,10 +25,10 @@ from recbole_dmf.experiments.planned_runs import (
 from recbole_dmf.experiments.progress import duration, time_left
 from recbole_dmf.experiments.report import Report, write_report
 from recbole_dmf.experiments.run_metrics import headline, shown_name
-from recbole_dmf.experiments.run_process import check_data_set, run_in_process
+from recbole_dmf.experiments.run_process import audit_data_set, check_data_set, run_in_process
 from recbole_dmf.files import make_folder, write_text
 from recbole_dmf.lock import locked
-from recbole_dmf.run_folder import is_finished, read_result
+from recbole_dmf.run_folder import is_finished, read_result, write_result
 
 
 def compare(
@@ -37,6 +39,8 @@ def compare(
     seeds: Sequence[int],
     expected: Mapping[str, Any],
     fresh: bool = False,
+    others: Sequence[PlannedRun] = (),
+    later: Sequence[PlannedRun] = (),
 ) -> tuple[Report, int]:
     """Run what is not there yet and write the report.
 
@@ -48,6 +52,9 @@ def compare(
         seeds: one run each; deterministic models get the first alone.
         expected: the paper's figures by label, for the report.
         fresh: run again what is finished.
+        others: of other comparisons on this data set; a finished one with the same options is
+            copied, not run again.
+        later: of comparisons that come after this one, for the time that is left.
 
     Returns:
         The report, and the number of runs that failed.
@@ -69,6 +76,7 @@ def compare(
             "seeds": list(seeds),
             "deterministic": [c.label for c in columns if c.model in DETERMINISTIC],
             "metrics": metrics,
+            "reads_order": [],
             "failures": [],
             "expected": {k: v for k, v in expected.items() if k in labels},
         }
@@ -79,11 +87,31 @@ def compare(
         to_run = [run for run in runs if why_to_run(run) is not None]
         if to_run:
             check_data_set(to_run[0].column.model, dataset, to_run[0].options)
-        failures = _run_all(folder, runs, about)
+        failures = _run_all(folder, runs, about, others, later)
         if len(failures) == len(runs):
             lines = "\n".join(f"  {f['model']}, seed {f['seed']}: {f['message']}" for f in failures)
             raise UserError(f"no run was finished:\n{lines}", FAILED)
+        _audit(folder, runs)
         return write_report(folder), len(failures)
+
+
+def _audit(folder: Path, runs: Sequence[PlannedRun]) -> None:
+    """Audit the data of the first finished run, unless audit.json is of it."""
+    run = next(run for run in runs if is_finished(run.folder))
+    if _has_audit(folder, str(read_result(run.folder).get("data_sha256"))):
+        return
+    print("auditing the data set", flush=True)
+    dataset = run.settings["dataset"]
+    message = audit_data_set(folder / AUDIT, run.column.model, dataset, run.options)
+    if message is not None:
+        print(f"the data set could not be audited: {message}", flush=True)
+
+
+def _has_audit(folder: Path, data_sha256: str) -> bool:
+    try:
+        return read_audit(folder, {data_sha256}) is not None
+    except UserError:  # damaged; made anew
+        return False
 
 
 def _check_same_data_set(folder: Path, dataset: str) -> None:
@@ -99,7 +127,11 @@ def _check_same_data_set(folder: Path, dataset: str) -> None:
 
 
 def _run_all(
-    folder: Path, runs: Sequence[PlannedRun], about: dict[str, Any]
+    folder: Path,
+    runs: Sequence[PlannedRun],
+    about: dict[str, Any],
+    others: Sequence[PlannedRun],
+    later: Sequence[PlannedRun],
 ) -> list[dict[str, Any]]:
     """Make all runs; returns the failures, which are in comparison.json as well."""
     failures: list[dict[str, Any]] = about["failures"]
@@ -109,8 +141,12 @@ def _run_all(
             write_text(folder / "comparison.json", json.dumps(about, indent=2))
             place = f"[{number}/{len(runs)}] {run.name}"
             reason = why_to_run(run)
+            equal = None if reason is None else _equal_run(run, others)
             if reason is None:
                 print(f"{place}: finished before", flush=True)
+            elif equal is not None:
+                print(f"\n{place}: copied from {equal.folder}, which has its options", flush=True)
+                _copy(equal, run)
             else:
                 print(f"\n{place}{reason and f' again: {reason}'}", flush=True)
                 message = _make(run)
@@ -122,8 +158,10 @@ def _run_all(
                     continue
             result = read_result(run.folder)
             if reason is not None:
-                left = time_left(runs, runs[number:])
+                left = time_left([*runs, *others, *later], [*runs[number:], *later])
                 print(f"{place}: {_figures(result, about['metrics'])}{left}", flush=True)
+            if reads_order(result) and run.column.label not in about["reads_order"]:
+                about["reads_order"].append(run.column.label)
             _check_candidates(result, run, hashes)
         write_text(folder / "comparison.json", json.dumps(about, indent=2))
     except KeyboardInterrupt as stop:
@@ -135,6 +173,21 @@ def _run_all(
             code,
         ) from None
     return failures
+
+
+def _equal_run(run: PlannedRun, others: Sequence[PlannedRun]) -> PlannedRun | None:
+    """A finished run of another comparison with the same options."""
+    same = (other for other in others if other.settings == run.settings)
+    return next((other for other in same if why_to_run(other) is None), None)
+
+
+def _copy(equal: PlannedRun, run: PlannedRun) -> None:
+    for folder in (run.unfinished, run.failed, run.folder):
+        shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(equal.folder, run.unfinished)
+    result = read_result(run.unfinished)
+    write_result(run.unfinished, {**result, "label": run.column.label})
+    run.unfinished.rename(run.folder)
 
 
 def _make(run: PlannedRun) -> str | None:
@@ -158,7 +211,7 @@ def _make(run: PlannedRun) -> str | None:
 def _figures(result: Mapping[str, Any], metrics: Sequence[str]) -> str:
     test = result["metrics"]["test"]["expected"]
     shown = (f"{shown_name(metric)} {test[metric]:.4f}" for metric in headline(metrics))
-    return f"{', '.join(shown)} in {duration(result['seconds']['total'])}"
+    return f"{', '.join(shown)} (expected) in {duration(result['seconds']['total'])}"
 
 
 def _check_candidates(

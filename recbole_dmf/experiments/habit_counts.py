@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from recbole_dmf.config import build_config, changes, replayable_settings
 from recbole_dmf.data.interactions import train_matrix
-from recbole_dmf.errors import CannotGoOn
+from recbole_dmf.errors import CannotResume
 from recbole_dmf.evaluation.candidates import draw_candidates
 from recbole_dmf.evaluation.evaluate import Counts, Phase, Scores, summarise
 from recbole_dmf.files import atomic_path, make_folder, remove_temporary_files
@@ -130,7 +130,7 @@ def _stand(score: NDArray, own: NDArray, counted: NDArray) -> NDArray[np.int64]:
 def counts_of_run(
     folder: Path, model: str, dataset: str, options: Mapping[str, Any], with_valid: bool
 ) -> tuple[list[Stood], Config]:
-    """Train for all of `epochs`, or go on with that, and return the counts of every epoch.
+    """Train for all of `epochs`, or the rest of them, and return the counts of every epoch.
 
     Args:
         folder: of this run alone; epoch-N.npz are written into it.
@@ -138,7 +138,7 @@ def counts_of_run(
         with_valid: train on the validation items, too.
 
     Raises:
-        UserError: as `run_recbole`; CannotGoOn: the folder is of another version or data set.
+        UserError: as `run_recbole`; CannotResume: the folder is of another version or data set.
     """
     epochs = int(options["epochs"])
     config = build_config(model, dataset, None, {**options, "stopping_step": epochs})
@@ -147,7 +147,7 @@ def counts_of_run(
     if not (folder / CONFIG).is_file():
         write_settings(folder, settings)
     elif difference := changes(read_settings(folder), settings):
-        raise CannotGoOn(
+        raise CannotResume(
             f"{folder} has a run with other options: {difference}. Give another folder."
         )
     files = [folder / f"epoch-{n}.npz" for n in range(1, epochs + 1)]
@@ -156,7 +156,7 @@ def counts_of_run(
         _train(folder, config, with_valid)
     for file in files:
         if not file.is_file():
-            raise CannotGoOn(f"{file} is missing, but its training has ended; delete {folder}.")
+            raise CannotResume(f"{file} is missing, but its training has ended; delete {folder}.")
     return [_read(file) for file in files], config
 
 

@@ -7,7 +7,7 @@ from recbole_dmf.experiments.habits import BASE, HABITS
 MINUS = "\N{MINUS SIGN}"
 _TOTALS = {
     "sum": "all added up, but `training items`",
-    "together": "those that help in one protocol, the mean of the seeds",
+    "together": "all but `training items` in one protocol, the mean of the seeds",
     "together, best of seeds": "the same, the best of the seeds",
 }
 
@@ -65,10 +65,11 @@ def _verdict(data: dict[str, Any]) -> list[str]:
         share = gain["mean"][side] / gap
         word = "all" if gain["low"][side] >= gap else "not all" if gain["high"][side] < gap else ""
         explained = f"{word} of the gap" if word else "perhaps all of the gap"
+        left = gap - gain["mean"][side]
         lines.append(
             f"- {metric}: together, with the best of {len(data['seeds'])} seeds, the habits add "
             f"{_signed(gain['mean'][side])}, {share:.0%} of the gap of {_signed(gap)}: they "
-            f"explain {explained}."
+            f"explain {explained}. {_signed(left)} is left."
         )
     return lines
 

@@ -176,8 +176,8 @@ def habit_gains(by_seed: Sequence[dict[str, NDArray[np.float64]]]) -> dict[str, 
 
     `best of seeds` is the mean gain of the best of as many seeds under a normal distribution with
     the seeds' standard deviation, with that deviation's interval: there is one best of them only.
-    `sum` adds up all habits but `NOT_SUMMED`; `together` applies those that help in one protocol,
-    per seed, and `together, best of seeds` takes the best seed of it.
+    `sum` adds up all habits but `NOT_SUMMED`; `together` applies these in one protocol, per seed,
+    and `together, best of seeds` takes the best seed of it.
     """
     found = {}
     for habit, (_, against) in HABITS.items():

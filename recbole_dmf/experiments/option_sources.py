@@ -7,6 +7,7 @@ from typing import Any
 from recbole_dmf.errors import UserError
 from recbole_dmf.experiments.plan import TUNED, Column, Experiment, find_column
 from recbole_dmf.literals import load_yaml
+from recbole_dmf.options import merged
 
 BEST = "best.yaml"  # a search's result
 # Not what a search chose: names, places, what is shown, and the seed, which a comparison sets.
@@ -55,6 +56,19 @@ def _read_best(path: Path, model: str, dataset: str) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name not in _NOT_CHOSEN}
 
 
+def column_of(label: str, model: str, layers: Sequence[Layer]) -> Column:
+    """A column with the options of all layers; says where they come from.
+
+    Args:
+        label, model: the column's.
+        layers: later ones win.
+    """
+    options, sources = combine(label, layers)
+    if sources:
+        print(sources)
+    return Column(label, model, options)
+
+
 def combine(label: str, layers: Sequence[Layer]) -> tuple[dict[str, Any], str]:
     """One set of options, and a line that says where each comes from.
 
@@ -68,7 +82,7 @@ def combine(label: str, layers: Sequence[Layer]) -> tuple[dict[str, Any], str]:
     options: dict[str, Any] = {}
     source_of: dict[str, str] = {}
     for source, content in layers:
-        options.update(content)
+        options = merged(options, content)
         source_of.update(dict.fromkeys(content, source))
     parts = []
     for source in dict.fromkeys(source for source, _ in layers):

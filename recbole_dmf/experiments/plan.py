@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from recbole_dmf.errors import UserError
-from recbole_dmf.host.properties import property_names, read_preset, shipped_properties
+from recbole_dmf.host.properties import read_preset, shipped_properties
+from recbole_dmf.installation import property_names
 from recbole_dmf.options import nearest
 
 TUNED = "table2"  # the file whose `settings` hold for every command
+PAPER = ("table2", "table3", "table4", "table5", "figure2")  # the experiments of the paper
 
 
 @dataclass(frozen=True)

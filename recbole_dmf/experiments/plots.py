@@ -38,7 +38,7 @@ class Curves:
 
     Attributes:
         label: the model's name.
-        hit, ndcg: float [n_seeds, K], metric at 1..K on test, expected reading.
+        hit, ndcg: float [n_seeds, K], metric at 1..K on test.
         valid: per seed.
         train_seconds: float [n_seeds].
     """
@@ -69,11 +69,12 @@ def available() -> bool:
     return True
 
 
-def draw_all(models: Sequence[Curves]) -> list[Plot]:
+def draw_all(models: Sequence[Curves], reading: str = "expected") -> list[Plot]:
     """All plots that these models have data for. Same input, same bytes.
 
     Args:
         models: at least one, in the order of the tables.
+        reading: of the figures on test, for the captions.
 
     Returns:
         `metrics_at_k`, `validation_curves` (where some model has epochs), `quality_vs_time`.
@@ -85,7 +86,7 @@ def draw_all(models: Sequence[Curves]) -> list[Plot]:
         plots = [
             _save(
                 "metrics_at_k",
-                "HR@K and NDCG@K on test for K = 1 to 10, expected reading. Lines: mean over "
+                f"HR@K and NDCG@K on test for K = 1 to 10, {reading} reading. Lines: mean over "
                 "seeds; bands: one standard deviation to each side.",
                 _metrics_at_k(models),
             )
@@ -102,8 +103,8 @@ def draw_all(models: Sequence[Curves]) -> list[Plot]:
         plots.append(
             _save(
                 "quality_vs_time",
-                "NDCG@10 on test (expected reading) against training time, mean over seeds. Bars: "
-                "one standard deviation. Times below "
+                f"NDCG@10 on test ({reading} reading) against training time, mean over seeds. "
+                "Bars: one standard deviation. Times below "
                 f"{SHORTEST_SECONDS} s are drawn at {SHORTEST_SECONDS} s.",
                 _quality_vs_time(models),
             )

@@ -17,14 +17,15 @@ def duration(seconds: float) -> str:
 
 
 def estimate(runs: Sequence[PlannedRun], run: PlannedRun) -> float | None:
-    """Seconds that a run will take: the mean of its model's finished ones, else of all.
+    """Seconds that a run will take: the mean of the finished ones of its column.
 
-    None where nothing is finished.
+    Else of its model, else of all; None where nothing is finished.
     """
-    seconds = [(other.column.label, total_seconds(other)) for other in runs]
-    known = [(label, taken) for label, taken in seconds if taken is not None]
-    same = [taken for label, taken in known if label == run.column.label]
-    return fmean(same or [taken for _, taken in known]) if known else None
+    seconds = [(other.column, total_seconds(other)) for other in runs]
+    known = [(column, taken) for column, taken in seconds if taken is not None]
+    of_column = [taken for column, taken in known if column.label == run.column.label]
+    of_model = [taken for column, taken in known if column.model == run.column.model]
+    return fmean(of_column or of_model or [taken for _, taken in known]) if known else None
 
 
 def time_left(runs: Sequence[PlannedRun], later: Sequence[PlannedRun], jobs: int = 1) -> str:
@@ -41,16 +42,19 @@ def time_left(runs: Sequence[PlannedRun], later: Sequence[PlannedRun], jobs: int
     return f"; about {duration(sum(known) / jobs)} left" if known else ""
 
 
-def dry_run(runs: Sequence[PlannedRun], fresh: bool = False) -> str:
+def dry_run(
+    runs: Sequence[PlannedRun], fresh: bool = False, known: Sequence[PlannedRun] | None = None
+) -> str:
     """What would run, what is finished and how long it took.
 
     Args:
         runs: all of a comparison.
         fresh: whether finished ones are run again.
+        known: whose times tell of those to come; None: `runs`.
     """
     lines, seconds = [], []
     for number, run in enumerate(runs, 1):
-        reason, taken, guess = why_to_run(run), total_seconds(run), estimate(runs, run)
+        reason, taken, guess = why_to_run(run), total_seconds(run), estimate(known or runs, run)
         if reason is None and taken is not None and not fresh:
             lines.append(f"[{number}/{len(runs)}] {run.name}: finished in {duration(taken)}")
             continue

@@ -17,9 +17,17 @@ def render_console(c: Compared, tables: Sequence[ResultTable], notes: Sequence[s
     parts = [f"{c.title} ({c.dataset})", *(f"WARNING: {w}" for w in c.warnings)]
     for table in tables:
         rows = [[text.translate(ascii_signs) for text, _ in row] for row in table.rows]
-        align = ["left"] + ["right"] * (len(table.header) - 1)
+        others = "left" if table.prose else "right"
+        align = ["left"] + [others] * (len(table.header) - 1)
         parts.append(
-            f"{table.title}\n" + tabulate(rows, table.header, disable_numparse=True, colalign=align)
+            f"{table.title}\n"
+            + tabulate(
+                rows,
+                table.header,
+                disable_numparse=True,
+                colalign=align,
+                maxcolwidths=[26, 34, 56] if table.prose else None,
+            )
         )
     parts.append("\n".join(note.translate(ascii_signs) for note in notes if note != BOLD))
     return "\n\n".join(parts)
@@ -37,7 +45,7 @@ def render_markdown(c: Compared, tables: Sequence[ResultTable], notes: Sequence[
     for table in tables:
         lines = [
             "| " + " | ".join(_escape_md(name) for name in table.header) + " |",
-            "|---|" + "---:|" * (len(table.header) - 1),
+            "|---|" + ("---|" if table.prose else "---:|") * (len(table.header) - 1),
         ]
         for row in table.rows:
             cells = (f"**{_escape_md(t)}**" if bold else _escape_md(t) for t, bold in row)
@@ -77,7 +85,9 @@ def render_latex(c: Compared, tables: Sequence[ResultTable], notes: Sequence[str
     for table in tables:
         lines = [r"\begin{table}", r"\centering", r"\footnotesize", r"\setlength{\tabcolsep}{3pt}"]
         lines.append(rf"\caption{{{_escape_tex(f'{c.title} ({c.dataset}). {table.title}.')}}}")
-        lines += [rf"\begin{{tabular}}{{@{{}}l{'r' * (len(table.header) - 1)}@{{}}}}", r"\toprule"]
+        columns = r"p{.2\linewidth}p{.32\linewidth}p{.4\linewidth}" if table.prose else ""
+        columns = columns or "l" + "r" * (len(table.header) - 1)
+        lines += [rf"\begin{{tabular}}{{@{{}}{columns}@{{}}}}", r"\toprule"]
         lines += [" & ".join(_escape_tex(name) for name in table.header) + r" \\", r"\midrule"]
         for row in table.rows:
             cells = (rf"\textbf{{{_escape_tex(t)}}}" if b else _escape_tex(t) for t, b in row)

@@ -34,8 +34,9 @@ class Report:
 def write_report(folder: Path, expected: dict | None = None) -> Report:
     """Redraw the report of a comparison from its files.
 
-    Reads FOLDER/comparison.json and FOLDER/runs/*/{result.json, per_user.csv, history.csv}; writes
-    results.csv, summary.md, summary.tex, report.html and, with matplotlib, the plots as PNG.
+    Reads FOLDER/comparison.json, FOLDER/audit.json (if there) and FOLDER/runs/*/{result.json,
+    per_user.csv, history.csv}; writes results.csv, summary.md, summary.tex, report.html and, with
+    matplotlib, the plots as PNG.
 
     Args:
         folder: of a comparison.
@@ -52,7 +53,9 @@ def write_report(folder: Path, expected: dict | None = None) -> Report:
     comparison = read_comparison(folder, expected)
     tables, notes = tables_and_notes(comparison)
     if plots.available():
-        drawn = plots.draw_all([model_curves(k, r) for k, r in comparison.runs.items() if r])
+        reading = comparison.reading
+        curves = [model_curves(k, r, reading) for k, r in comparison.runs.items() if r]
+        drawn = plots.draw_all(curves, reading)
     else:
         drawn = []
     contents = {

@@ -8,21 +8,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from recbole_dmf.evaluation.metrics import READINGS
+from recbole_dmf.evaluation.metrics import WARM
 from recbole_dmf.evaluation.significance import (
     Comparison,
     compare_with_best_other,
     mean_over_seeds,
 )
-from recbole_dmf.experiments import plots
+from recbole_dmf.experiments import audit_file, plots
+from recbole_dmf.experiments.finished_run import Run, best_epoch, n_parameters
 from recbole_dmf.experiments.result_notes import papers_metrics, result_notes
 from recbole_dmf.experiments.run_metrics import MAX_K, headline, shown_name
-from recbole_dmf.experiments.runs import (
-    Compared,
-    Run,
-    best_epoch,
-    n_parameters,
-)
+from recbole_dmf.experiments.runs import Compared
 
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 NO_VALUE = DASH
@@ -30,47 +26,72 @@ NO_VALUE = DASH
 
 @dataclass(frozen=True)
 class ResultTable:
-    """Cells are (text, bold); the first column is text, the others are set right."""
+    """Cells are (text, bold); the first column is text, the others are set right.
+
+    With `prose` all columns are text, which may need several lines.
+    """
 
     title: str
     header: list[str]
     rows: list[list[tuple[str, bool]]]
+    prose: bool = False
 
 
 def tables_and_notes(c: Compared) -> tuple[list[ResultTable], list[str]]:
     """All tables of a comparison, and the notes below them.
 
-    The first table has the headline metrics; if more were asked for, a table for each reading has
-    them all.
+    The first table has the headline metrics in the reading to lead with; where that is the warm
+    one, the second has the expected one, which the paper's figures are set against. If more metrics
+    were asked for, a table for each reading has them all.
     """
     finished = {label: runs for label, runs in c.runs.items() if runs}
     first = headline(c.metrics)
-    tests = {metric: _tests(finished, metric) for metric in first}
-    tables = [_quality(c, tests)]
+    of_all = {metric: _tests(finished, metric, c.reading) for metric in first}
+    tests = of_all
+    if len(set(c.reads_order.values())) == 2:
+        tests = {m: _tests(finished, m, c.reading, c.reads_order) for m in first}
+    tables = [_quality(c, tests, c.reading)]
+    if c.reading != "expected":
+        tables.append(_quality(c, {metric: {} for metric in first}, "expected"))
     if len(c.metrics) > len(first):
         tables += [
-            _readings(c, f"Test, {reading} reading, all metrics", [reading]) for reading in READINGS
+            _readings(c, f"Test, {reading} reading, all metrics", [reading])
+            for reading in c.readings
         ]
     else:
-        tables.append(_readings(c, "Test, sampled and full ranking", ["sampled", "full"]))
-    tested = bool(tests[first[0]])
+        others = [r for r in c.readings if r not in ("expected", c.reading)]
+        title = "sampled, full and warm reading" if WARM in others else "sampled and full ranking"
+        tables.append(_readings(c, f"Test, {title}", others))
+    tested = bool(of_all[first[0]])
     if tested:
-        tables.append(_pairs(tests))
+        tables.append(_pairs(tests, of_all))
     tables.append(_costs(c))
+    if c.audit is not None:
+        tables.append(_audit(c.audit))
     return tables, result_notes(c, tested)
 
 
-def _tests(runs: Mapping[str, list[Run]], metric: str) -> dict[str, Comparison]:
+def _audit(found: dict[str, Any]) -> ResultTable:
+    rows = [_unemphasised(row) for row in audit_file.rows(found)]
+    return ResultTable("Audit", list(audit_file.HEADER), rows, prose=True)
+
+
+def _tests(
+    runs: Mapping[str, list[Run]],
+    metric: str,
+    reading: str,
+    blocks: Mapping[str, bool] | None = None,
+) -> dict[str, Comparison]:
     values = {
         label: mean_over_seeds(
-            [run.per_user(metric) for run in group], [str(run.folder) for run in group]
+            [run.per_user(metric, reading) for run in group], [str(run.folder) for run in group]
         )
         for label, group in runs.items()
     }
     if len(next(iter(values.values()))) < 2:
         return {}  # nothing to pair
-    means = {label: [run.metric(metric) for run in group] for label, group in runs.items()}
-    return compare_with_best_other(values, means)
+    means = {label: [run.metric(metric, reading) for run in group] for label, group in runs.items()}
+    return compare_with_best_other(values, means, blocks=blocks)
 
 
 def _spread(values: Sequence[float], digits: int) -> str:
@@ -78,29 +99,42 @@ def _spread(values: Sequence[float], digits: int) -> str:
     return text if len(values) < 2 else f"{text} ± {np.std(values, ddof=1):.{digits}f}"
 
 
-def _best(means: Mapping[str, float]) -> set[str]:
-    """The best as printed: equal figures are all bold; a model alone is not."""
-    if len(means) < 2:
-        return set()
-    shown = {label: round(mean, 4) for label, mean in means.items()}
-    return {label for label, mean in shown.items() if mean == max(shown.values())}
+def _best(means: Mapping[str, float], blocks: Mapping[str, bool]) -> set[str]:
+    """The best of each block as printed: equal figures are all bold; a model alone is not."""
+    best = set()
+    for block in set(blocks.values()):
+        shown = {label: round(mean, 4) for label, mean in means.items() if blocks[label] == block}
+        if len(shown) > 1:
+            best |= {label for label, mean in shown.items() if mean == max(shown.values())}
+    return best
 
 
 def _unemphasised(texts: Iterable[str]) -> list[tuple[str, bool]]:
     return [(text, False) for text in texts]
 
 
-def _quality(c: Compared, tests: Mapping[str, Mapping[str, Comparison]]) -> ResultTable:
-    compared = papers_metrics(c)
+def _quality(
+    c: Compared, tests: Mapping[str, Mapping[str, Comparison]], reading: str
+) -> ResultTable:
+    compared = papers_metrics(c) if reading == "expected" else []
     papers = {
-        metric: {k: v[metric] for k, v in c.expected.items() if k in c.runs and metric in v}
+        metric: {
+            k: v[metric]
+            for k, v in c.expected.items()
+            if k in c.runs and metric in v and reading == "expected"
+        }
         for metric in (*tests, *compared)
     }
     header = ["Model", "Seeds"]
     columns: list[dict[str, tuple[str, bool]]] = []
+    if any(c.reads_order.values()):
+        header.append("Reads order")
+        columns.append({k: ("yes" if v else "no", False) for k, v in c.reads_order.items()})
     for metric in papers:
-        seeds = {k: [run.metric(metric) for run in runs] for k, runs in c.runs.items() if runs}
-        best = _best({label: float(np.mean(v)) for label, v in seeds.items()})
+        seeds = {
+            k: [run.metric(metric, reading) for run in runs] for k, runs in c.runs.items() if runs
+        }
+        best = _best({k: float(np.mean(v)) for k, v in seeds.items()}, c.reads_order)
         header.append(shown_name(metric))
         columns.append({})
         for label, values in seeds.items():
@@ -124,7 +158,8 @@ def _quality(c: Compared, tests: Mapping[str, Mapping[str, Comparison]]) -> Resu
         ]
         for label in c.runs
     ]
-    return ResultTable("Test, expected reading", header, rows)
+    title = f"Test, {reading} reading"
+    return ResultTable(title + (", to lead with" if reading == WARM else ""), header, rows)
 
 
 def _signed(value: float, digits: int) -> str:
@@ -144,7 +179,7 @@ def _readings(c: Compared, title: str, readings: Sequence[str]) -> ResultTable:
                 for label, runs in c.runs.items()
                 if runs
             }
-            best = _best({label: float(np.mean(v)) for label, v in seeds.items()})
+            best = _best({k: float(np.mean(v)) for k, v in seeds.items()}, c.reads_order)
             columns.append({k: (_spread(v, 4), k in best) for k, v in seeds.items()})
     rows = [
         [(label, False), *(col.get(label, (NO_VALUE, False)) for col in columns)]
@@ -153,30 +188,38 @@ def _readings(c: Compared, title: str, readings: Sequence[str]) -> ResultTable:
     return ResultTable(title, header, rows)
 
 
-def _pairs(tests: Mapping[str, Mapping[str, Comparison]]) -> ResultTable:
+def _pairs(
+    tests: Mapping[str, Mapping[str, Comparison]],
+    of_all: Mapping[str, Mapping[str, Comparison]],
+) -> ResultTable:
+    """Each model against the best other of its block, and of all where that is another one."""
     header = ["Model", "Metric", "Against", "Mean diff.", "95 % interval", "p", "p (Holm)"]
     header.append("Over seeds")
     rows = []
-    for label in next(iter(tests.values())):
-        for metric, of_metric in tests.items():
-            t = of_metric[label]
-            interval = f"{_signed(t.low, 4)} to {_signed(t.high, 4)}"
-            seeds = f"{_signed(t.seed_low, 4)} to {_signed(t.seed_high, 4)}"
-            rows.append(
-                _unemphasised(
-                    (
-                        label,
-                        shown_name(metric),
-                        t.other,
-                        _signed(t.difference, 4),
-                        interval,
-                        _p(t.p_value),
-                        _p(t.p_holm) + (" *" if t.significant else ""),
-                        seeds if t.seed_low < t.seed_high else NO_VALUE,
-                    )
-                )
-            )
+    for label in next(iter(of_all.values())):
+        for metric in of_all:
+            within, any_other = tests[metric].get(label), of_all[metric][label]
+            shown = [within] if within else []
+            if within is None or within.other != any_other.other:
+                shown.append(any_other)
+            rows += [_pair(label, metric, one) for one in shown]
     return ResultTable("Each model against the best other model, per user", header, rows)
+
+
+def _pair(label: str, metric: str, t: Comparison) -> list[tuple[str, bool]]:
+    seeds = f"{_signed(t.seed_low, 4)} to {_signed(t.seed_high, 4)}"
+    return _unemphasised(
+        (
+            label,
+            shown_name(metric),
+            t.other,
+            _signed(t.difference, 4),
+            f"{_signed(t.low, 4)} to {_signed(t.high, 4)}",
+            _p(t.p_value),
+            _p(t.p_holm) + (" *" if t.significant else ""),
+            seeds if t.seed_low < t.seed_high else NO_VALUE,
+        )
+    )
 
 
 def _p(value: float) -> str:
@@ -225,18 +268,18 @@ def results_csv(c: Compared) -> str:
             start = (c.dataset, label, run.seed)
             for reading, metrics in run.result["metrics"].get("valid", {}).items():
                 rows += [(*start, "valid", name, reading, v) for name, v in metrics.items()]
-            for reading in READINGS:
+            for reading in run.readings:
                 rows += [(*start, "test", n, reading, run.metric(n, reading)) for n in names]
     columns = ["dataset", "model", "seed", "phase", "metric", "reading", "value"]
     return pd.DataFrame(rows, columns=columns).to_csv(index=False, lineterminator="\n")
 
 
-def model_curves(label: str, runs: Sequence[Run]) -> plots.Curves:
-    """What the plots show of one model."""
+def model_curves(label: str, runs: Sequence[Run], reading: str) -> plots.Curves:
+    """What the plots show of one model in a reading."""
 
     def at_k(metric: str) -> NDArray[np.float64]:
         ks = range(1, MAX_K + 1)
-        return np.array([[run.metric(f"{metric}@{k}") for k in ks] for run in runs])
+        return np.array([[run.metric(f"{metric}@{k}", reading) for k in ks] for run in runs])
 
     return plots.Curves(
         label,

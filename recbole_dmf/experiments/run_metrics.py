@@ -9,15 +9,23 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recbole_dmf.errors import UserError
-from recbole_dmf.evaluation.metrics import METRICS, READINGS, expected_gain, gains, tied_gain
+from recbole_dmf.evaluation.metrics import (
+    METRICS,
+    WARM,
+    expected_gain,
+    gains,
+    tied_gain,
+)
 
 MAX_K = 10  # of the plots and of results.csv
 DEFAULT = ("hit@10", "ndcg@10")  # where a comparison does not say its metrics
 COUNTS = ("n_unseen", "sampled_above", "sampled_tied", "full_above", "full_tied")
 DRAWN = "n_candidates"
+WARM_COUNTS = ("warm_unseen", "warm_above", "warm_tied")  # -1 where the target is cold
 _LARGEST_COUNT = 10**8  # more items than any catalogue; guards memory against damaged files
 _NAMES = {"hit": "HR", "ndcg": "NDCG", "mrr": "MRR", "recall": "Recall", "precision": "Precision"}
-Values = dict[tuple[str, str], NDArray[np.float64]]  # (metric@k, reading) -> [n_users]
+# (metric@k, reading) -> [n_users]; NaN in the warm reading where the target is cold
+Values = dict[tuple[str, str], NDArray[np.float64]]
 
 
 def metric_names(metrics: Sequence[str], topk: Sequence[int]) -> list[str]:
@@ -50,8 +58,10 @@ def is_metric(name: str) -> bool:
 def values_per_user(rows: pd.DataFrame, path: Path, metrics: Sequence[str]) -> Values:
     """HR@K and NDCG@K for K = 1 to 10 and `metrics`, each in all readings.
 
+    The warm reading is there if the rows have its counts and a target that is warm.
+
     Args:
-        rows: the columns `COUNTS` and `DRAWN` of per_user.csv.
+        rows: the columns `COUNTS`, `DRAWN` and, if there, `WARM_COUNTS` of per_user.csv.
         path: of the file, for messages.
         metrics: such as "mrr@20".
 
@@ -67,9 +77,15 @@ def values_per_user(rows: pd.DataFrame, path: Path, metrics: Sequence[str]) -> V
         "expected": lambda gain: expected_gain(gain, unseen, above, tied, counts[DRAWN]),
         "full": lambda gain: tied_gain(gain, above, tied),
     }
+    if set(WARM_COUNTS) <= set(rows.columns):
+        counts |= {name: rows[name].to_numpy(np.int64) for name in WARM_COUNTS}
+        is_warm = counts["warm_unseen"] >= 0
+        columns = [counts[name][is_warm] for name in (*WARM_COUNTS, DRAWN)]
+        if is_warm.any():
+            at[WARM] = lambda gain: _placed(expected_gain(gain, *columns), is_warm)
     discount = gains("ndcg", MAX_K)
     values: Values = {}
-    for reading in READINGS:
+    for reading in at:
         hits = np.array([at[reading](gains("hit", k)) for k in range(1, MAX_K + 1)])
         # HR@k - HR@(k-1) is the probability of rank k, which NDCG weights
         at_rank = np.diff(hits, axis=0, prepend=0.0)
@@ -84,13 +100,27 @@ def values_per_user(rows: pd.DataFrame, path: Path, metrics: Sequence[str]) -> V
     return values
 
 
+def _placed(values: NDArray[np.float64], where: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """`values` at the places that are True, NaN at the others."""
+    placed = np.full(len(where), np.nan)
+    placed[where] = values
+    return placed
+
+
 def _check_counts(rows: pd.DataFrame, path: Path) -> None:
-    numbers = rows[[*COUNTS, DRAWN]].to_numpy(np.float64)
-    impossible = (numbers < 0) | (numbers > _LARGEST_COUNT) | (numbers % 1 != 0)
-    too_many = rows["full_above"] + rows["full_tied"] > rows["n_unseen"]
-    wrong = np.flatnonzero(impossible.any(axis=1) | too_many)
-    if len(wrong):
+    wrong = _impossible(rows[[*COUNTS, DRAWN]])
+    wrong |= rows["full_above"] + rows["full_tied"] > rows["n_unseen"]
+    if set(WARM_COUNTS) <= set(rows.columns):
+        warm = rows[list(WARM_COUNTS)]
+        wrong |= _impossible(warm) & ~(warm == -1).all(axis=1)
+        wrong |= warm["warm_above"] + warm["warm_tied"] > warm["warm_unseen"].clip(lower=0)
+    if wrong.any():
         raise UserError(
-            f"{path}, line {wrong[0] + 2}: counts must be whole numbers, 0 or more, and full_above "
-            "+ full_tied at most n_unseen; the file is damaged, run the model again."
+            f"{path}, line {np.flatnonzero(wrong)[0] + 2}: counts must be whole numbers, 0 or "
+            "more, and full_above + full_tied at most n_unseen, likewise the warm ones, which are "
+            "-1 for a cold target; the file is damaged, run the model again."
         )
+
+
+def _impossible(counts: pd.DataFrame) -> pd.Series:
+    return ((counts < 0) | (counts > _LARGEST_COUNT) | (counts % 1 != 0)).any(axis=1)

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from recbole_dmf.errors import TERMINATED, UserError
+from recbole_dmf.installation import PACKAGE, check_same_package
 from recbole_dmf.lock import locked
 from recbole_dmf.run_folder import RUN_LOG
 
@@ -58,11 +59,25 @@ def check_data_set(model: str, dataset: str, options: dict[str, Any]) -> None:
         raise UserError(message)
 
 
+def audit_data_set(path: Path, model: str, dataset: str, options: dict[str, Any]) -> str | None:
+    """Audit a data set in a new process and write the findings to `path`.
+
+    Args:
+        path: of audit.json.
+        model, dataset, options: as of `build_config`.
+
+    Returns:
+        None, or why there is no audit.
+    """
+    with TemporaryDirectory() as folder:
+        return _wait_for(_audit, Path(folder), path, model, dataset, options)
+
+
 def _wait_for(function: Callable[..., None], folder: Path, *args: Any) -> str | None:
     """Call `function(folder, *args)` in a new process; what went wrong, or None."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["recbole_dmf.run"])
-    process = context.Process(target=_guarded, args=(function, folder, *args))
+    process = context.Process(target=_guarded, args=(str(PACKAGE), function, folder, *args))
     process.start()
     try:
         process.join()
@@ -84,11 +99,12 @@ def _wait_for(function: Callable[..., None], folder: Path, *args: Any) -> str | 
     return f"the process ended with exit code {code}"
 
 
-def _guarded(function: Callable[..., None], folder: Path, *args: Any) -> None:
+def _guarded(package: str, function: Callable[..., None], folder: Path, *args: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # tidies up
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
+        check_same_package(package)
         function(folder, *args)
     except Exception as error:
         kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
@@ -115,6 +131,14 @@ def _read(_: Path, model: str, dataset: str, options: dict[str, Any]) -> None:
     logging.disable()  # the runs say the same
     config = build_config(model, dataset, None, options)
     prepare(config, load_dataset(config))
+
+
+def _audit(_: Path, path: Path, model: str, dataset: str, options: dict[str, Any]) -> None:
+    from recbole_dmf.experiments.audit import audit
+    from recbole_dmf.experiments.audit_file import write_audit
+
+    logging.disable()
+    write_audit(path, audit(dataset, options, model), f"recbole-dmf audit --dataset={dataset}")
 
 
 def _end_with_parent() -> None:

@@ -1,59 +1,31 @@
 """A comparison's folder, read and checked."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from recbole_dmf.errors import UserError
-from recbole_dmf.evaluation.metrics import READINGS
+from recbole_dmf.evaluation.metrics import READINGS, WARM
 from recbole_dmf.evaluation.significance import mean_over_seeds
+from recbole_dmf.experiments.audit_file import read_audit, summary
 from recbole_dmf.experiments.checked_files import (
     field,
     is_number,
     mapping,
     one_line,
-    read_csv,
     read_json,
 )
+from recbole_dmf.experiments.finished_run import Run, device, load_run, reads_order, versions
 from recbole_dmf.experiments.run_metrics import (
-    COUNTS,
     DEFAULT,
-    DRAWN,
-    Values,
     is_metric,
-    values_per_user,
 )
-from recbole_dmf.run_folder import HISTORY, PER_USER
+from recbole_dmf.run_folder import PER_USER
 
-_WITHOUT_EPOCHS = ("ItemPop", "ItemKNN", "EASE")
-_ROUNDING = 1e-4  # result.json may hold figures rounded to four places
 _FAILURE_KEYS = (("model", str), ("seed", int))
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run, its per-user metrics computed anew from the counts."""
-
-    folder: Path
-    label: str
-    seed: int
-    result: dict[str, Any]
-    users: pd.Index
-    items: pd.Series  # str [n_users], the target of each user
-    values: Values
-    history: pd.DataFrame
-
-    def metric(self, name: str, reading: str = "expected") -> float:
-        """Mean over the users, for example of "hit@10"."""
-        return float(self.values[name, reading].mean())
-
-    def per_user(self, name: str) -> pd.Series:
-        """float [n_users] by user id, expected reading."""
-        return pd.Series(self.values[name, "expected"], index=self.users)
 
 
 @dataclass(frozen=True)
@@ -61,12 +33,16 @@ class Compared:
     """All runs of a comparison and what is known of those that are missing.
 
     Attributes:
-        runs: by label, in the order of the tables; a label that has no run keeps an empty list.
+        runs: by label, in the order of the tables, models that read the order of time last; a
+            label that has no run keeps an empty list.
         states: by label, how many seeds are finished.
         metrics: that the tables show, such as "hit@10", the most important first.
         expected: the paper's figures by label.
         failures: a line for each run that is not there.
         warnings: what makes the figures doubtful.
+        audit: of the data set, see `audit.audit`; None where there is none of this data.
+        readings: to be shown: the warm one is among them where the audit says that figures mislead.
+        reading: to lead with.
     """
 
     title: str
@@ -77,6 +53,14 @@ class Compared:
     expected: dict[str, dict[str, Any]]
     failures: list[str]
     warnings: list[str]
+    audit: dict[str, Any] | None
+    readings: tuple[str, ...]
+    reading: str
+
+    @property
+    def reads_order(self) -> dict[str, bool]:
+        """By label, whether the model reads the order of time."""
+        return {label: _read_order(runs) for label, runs in self.runs.items()}
 
 
 def read_comparison(folder: Path, expected: dict | None) -> Compared:
@@ -105,6 +89,7 @@ def read_comparison(folder: Path, expected: dict | None) -> Compared:
     for failure in field(about, "failures", list, path, default=[]):
         label, seed = (field(failure, key, kind, path) for key, kind in _FAILURE_KEYS)
         reasons[label, seed] = one_line(field(failure, "message", str, path, default=""))
+    runs = dict(sorted(runs.items(), key=lambda item: _read_order(item[1])))
     states, failures = {}, []
     for label, its_seeds in wanted.items():
         states[label], lines = _state(label, runs[label], its_seeds, reasons)
@@ -113,6 +98,7 @@ def read_comparison(folder: Path, expected: dict | None) -> Compared:
             states[label] = "deterministic"
     _check_same_test(runs)
     warnings += _disagreements([run for group in runs.values() for run in group])
+    runs, audit, readings, reading = _leading(folder, runs, warnings)
     figures, source = (
         (expected, "expected")
         if expected is not None
@@ -127,7 +113,63 @@ def read_comparison(folder: Path, expected: dict | None) -> Compared:
         _paper_figures(figures, source),
         failures,
         warnings,
+        audit,
+        readings,
+        reading,
     )
+
+
+def _read_order(runs: Sequence[Run]) -> bool:
+    return bool(runs) and reads_order(runs[0].result)
+
+
+def _leading(
+    folder: Path, runs: dict[str, list[Run]], warnings: list[str]
+) -> tuple[dict[str, list[Run]], dict[str, Any] | None, tuple[str, ...], str]:
+    """What the audit says of the figures: `runs`, `audit`, `readings` and `reading` of Compared."""
+    every = [run for group in runs.values() for run in group]
+    audit = read_audit(folder, {str(run.result.get("data_sha256")) for run in every})
+    if audit is None or not audit["misleads"]:
+        return runs, audit, READINGS, "expected"
+    warnings.append(f"{summary(audit)} See Audit below.")
+    if all(WARM in run.readings for run in every):
+        runs = _same_warm_users(runs, warnings)
+        return runs, audit, (*READINGS, WARM), audit["headline"]
+    if audit["headline"] == WARM:
+        warnings.append(
+            "The figures to lead with are the warm ones, but not all runs have them; make the runs "
+            "again with --fresh."
+        )
+    return runs, audit, READINGS, "expected"
+
+
+def _same_warm_users(runs: Mapping[str, list[Run]], warnings: list[str]) -> dict[str, list[Run]]:
+    """The runs with the warm reading over the users whose target is warm in all of them.
+
+    A model with another validation item has another training set, so a few users may differ.
+    """
+    every = [run for group in runs.values() for run in group]
+    warm = [run.per_user("hit@10", WARM).index for run in every]
+    shared = warm[0]
+    for index in warm[1:]:
+        shared = shared.intersection(index)
+    n_dropped = max(map(len, warm)) - len(shared)
+    if not n_dropped:
+        return dict(runs)
+    warnings.append(
+        f"{n_dropped} user(s) are left out of the warm reading: their targets have a training "
+        "interaction in some of the runs alone, which do not share the validation."
+    )
+
+    def over_shared(run: Run) -> Run:
+        kept = run.users.isin(shared)
+        values = {
+            (name, reading): np.where(kept, column, np.nan) if reading == WARM else column
+            for (name, reading), column in run.values.items()
+        }
+        return replace(run, values=values)
+
+    return {label: [over_shared(run) for run in group] for label, group in runs.items()}
 
 
 def _load_runs(
@@ -170,83 +212,9 @@ def _load_runs(
             "comparison.json; finish the comparison with `recbole-dmf compare`."
         )
     return {
-        label: [_load_run(found[label, s], label, s, metrics) for s in seeds if (label, s) in found]
+        label: [load_run(found[label, s], label, s, metrics) for s in seeds if (label, s) in found]
         for label, seeds in wanted.items()
     }
-
-
-def _load_run(path: Path, label: str, seed: int, metrics: Sequence[str]) -> Run:
-    result = read_json(path, "delete its folder and run this model again")
-    _check_result(path, result)
-    users_file = path.parent / PER_USER
-    rows = read_csv(users_file, ("user_id", "item_id"), (*COUNTS, DRAWN))
-    if rows.empty:
-        raise UserError(f"{users_file}: no user in it; run the model again.")
-    values = values_per_user(rows, users_file, metrics)
-    users = pd.Index(rows["user_id"])
-    targets = rows["item_id"].set_axis(users)
-    history = _load_history(path, result)
-    run = Run(path.parent, label, seed, result, users, targets, values, history)
-    for reading in READINGS:
-        stored = result["metrics"].get("test", {}).get(reading, {})
-        for metric, value in stored.items():
-            computed = run.values.get((metric, reading))
-            if computed is not None and abs(value - computed.mean()) > _ROUNDING:
-                raise UserError(
-                    f"{users_file}: its users give {reading} {metric} {computed.mean():.4f}, "
-                    f"result.json says {value:.4f}; the two files are not of the same run, or rows "
-                    "are lost. Run the model again."
-                )
-    return run
-
-
-def _check_result(path: Path, result: dict[str, Any]) -> None:
-    """Raise for fields that are missing, of another type or not finite."""
-    for phase, readings in field(result, "metrics", dict, path).items():
-        for reading, values in mapping(readings, f"metrics.{phase}", path).items():
-            for metric, value in mapping(values, f"metrics.{phase}.{reading}", path).items():
-                if not is_number(value):
-                    raise UserError(
-                        f"{path}: field 'metrics.{phase}.{reading}.{metric}' is {value!r}, not a "
-                        "finite number; delete this run's folder and run the model again."
-                    )
-    for key in ("candidates_sha256", "seconds", "counts", "versions", "settings"):
-        field(result, key, dict, path, default={})
-    numbers = {k: result.get(k) for k in ("parameters", "best_epoch", "peak_memory_mb")}
-    numbers |= {f"seconds.{k}": v for k, v in result.get("seconds", {}).items()}
-    for key, value in numbers.items():
-        if value is not None and not is_number(value):
-            raise UserError(
-                f"{path}: field '{key}' is {value!r}, not a finite number; delete this run's "
-                "folder and run the model again."
-            )
-
-
-def _load_history(path: Path, result: dict[str, Any]) -> pd.DataFrame:
-    history = path.parent / HISTORY
-    # results without `epochs_evaluated` are older: their `epochs_run` counted evaluations
-    evaluated = result.get("epochs_evaluated", result.get("epochs_run"))
-    if best_epoch(result) is None or (not history.exists() and not evaluated):
-        return pd.DataFrame({"epoch": [], "value": []}, dtype=float)
-    rows = read_csv(history, (), ("epoch", "valid_ndcg@10_expected"))
-    return rows.rename(columns={"valid_ndcg@10_expected": "value"})[["epoch", "value"]]
-
-
-def best_epoch(result: Mapping[str, Any]) -> int | None:
-    """The epoch that was kept; None of a model without epochs.
-
-    Earlier versions gave such models an epoch.
-    """
-    return None if result.get("model") in _WITHOUT_EPOCHS else result.get("best_epoch")
-
-
-def n_parameters(result: Mapping[str, Any]) -> int | None:
-    """The stored numbers that the scores need; None where they were not counted.
-
-    Earlier versions counted the one unused parameter of models that learn without gradients.
-    """
-    count = result.get("parameters")
-    return count if count is not None and count > 1 else None
 
 
 def _paper_figures(figures: Any, source: str) -> dict[str, dict[str, Any]]:
@@ -286,7 +254,7 @@ def _check_same_test(runs: Mapping[str, list[Run]]) -> None:
     for run in every:
         file = run.folder / PER_USER
         mean_over_seeds(
-            [first.per_user("hit@10"), run.per_user("hit@10")],
+            [first.per_user("hit@10", "expected"), run.per_user("hit@10", "expected")],
             [str(first.folder / PER_USER), str(file)],
         )
         other = run.items.reindex(first.users) != first.items
@@ -322,14 +290,3 @@ def _disagreements(runs: Sequence[Run]) -> list[str]:
 def _some(names: Sequence[str], most: int = 4) -> str:
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
-
-
-def device(run: Run) -> str:
-    """Device and threads of a run."""
-    threads = run.result.get("threads")
-    return f"{run.result.get('device', 'unknown')}" + (f", {threads} threads" if threads else "")
-
-
-def versions(run: Run) -> str:
-    """Versions of the libraries of a run."""
-    return ", ".join(f"{k} {v}" for k, v in sorted(run.result.get("versions", {}).items()))

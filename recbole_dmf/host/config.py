@@ -6,6 +6,7 @@ from recbole.config import Config as RecBoleConfig
 from recbole.utils import init_seed
 
 from recbole_dmf.errors import UserError
+from recbole_dmf.host.own_classes import model_class, own_path
 from recbole_dmf.options import Config, clip
 
 # What Config adds by itself; not a run's own options.
@@ -19,7 +20,8 @@ def make_config(model: str, dataset: str, options: dict[str, Any]) -> Config:
         UserError: RecBole cannot use them together.
     """
     try:
-        return RecBoleConfig(model=model, dataset=dataset, config_dict=options)
+        found = model_class(model) if own_path(model) else model
+        return RecBoleConfig(model=found, dataset=dataset, config_dict=options)
     except UserError:
         raise
     except Exception as error:  # RecBole checks little, and stumbles over what it cannot use

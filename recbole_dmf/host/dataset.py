@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from recbole.data.dataset import Dataset as RecBoleDataset
 from recbole.data.interaction import Interaction
-from recbole.utils import FeatureSource, FeatureType, get_model
+from recbole.utils import FeatureSource, FeatureType
 
 from recbole_dmf.data.atomic import check_ratings, read_inter
 from recbole_dmf.data.benchmark_files import read_candidates, split_parts
@@ -16,7 +16,9 @@ from recbole_dmf.data.history import EXACT_TIME, N_EARLIER, count_earlier
 from recbole_dmf.data.side_files import read_side
 from recbole_dmf.data.split import Split, drop_duplicates, leave_one_out, leave_two_out
 from recbole_dmf.errors import UserError
+from recbole_dmf.host.data_options import check_columns, check_labels
 from recbole_dmf.host.option_layers import is_described
+from recbole_dmf.host.own_classes import model_class
 from recbole_dmf.host.properties import recbole_properties
 
 SPLIT = "latest_test_random_valid"  # value of eval_args.split.LS for the paper's split
@@ -50,7 +52,7 @@ class LeaveOneOutDataset(RecBoleDataset):
     @property
     def has_order(self) -> bool:
         """Whether the model reads the order of time, so that the interactions need it."""
-        model = get_model(self.config["model"])
+        model = model_class(self.config["model"])
         return bool(self.config["recent_items"]) or getattr(model, "reads_order", False)
 
     def _load_inter_feat(self, token, dataset_path):
@@ -62,6 +64,7 @@ class LeaveOneOutDataset(RecBoleDataset):
                     f"{folder / name}: no such file. Put the interactions there, "
                     + ("or correct benchmark_filename." if parts else "or correct --data_path.")
                 )
+        check_columns(self.config, [folder / name for name in names], self.logger)
         super()._load_inter_feat(token, dataset_path)
         assumed = []
         rating = self.config["RATING_FIELD"]
@@ -78,6 +81,23 @@ class LeaveOneOutDataset(RecBoleDataset):
                 f"no property file for {token}: {', '.join(assumed)}; "
                 f"`recbole-dmf init-dataset {folder}` writes it down"
             )
+
+    def _get_load_and_unload_col(self, source):
+        try:
+            return super()._get_load_and_unload_col(source)
+        except ValueError as error:
+            raise UserError(
+                "load_col and unload_col both name columns of one file; keep one of them."
+            ) from error
+
+    def _reset_index(self):
+        try:
+            super()._reset_index()
+        except ValueError as error:
+            raise UserError(
+                "no rows of a file are left after filtering; loosen val_interval, "
+                "user_inter_num_interval or item_inter_num_interval."
+            ) from error
 
     def _load_feat(self, filepath, source):
         """Ids, ratings and times by our reader on every path, further columns as RecBole's."""
@@ -134,6 +154,12 @@ class LeaveOneOutDataset(RecBoleDataset):
         return bool(self.config["val_interval"]) and self.benchmark_filename_list is None
 
     def _filter_by_field_value(self):
+        for name in self.config["val_interval"] or ():
+            if name not in self.field2type:
+                raise UserError(
+                    f"val_interval names {name!r}, which is no column that is read; there are "
+                    f"{', '.join(self.field2type)}. Correct it, or add the column to load_col."
+                )
         super()._filter_by_field_value()
         rating = self.config["RATING_FIELD"]
         if self._filters_ratings() and rating in self.inter_feat:
@@ -197,18 +223,22 @@ class LeaveOneOutDataset(RecBoleDataset):
 
     def build(self):
         parts = self.benchmark_filename_list
+        check_labels(self.config, self.inter_feat)
         if not is_our_split(self.config["eval_args"]):
             if self.has_order:
-                what = "recent_items" if self.config["recent_items"] else self.config["model"]
+                optional = self.config.internal_config_dict.get("recent_items") == 0
                 raise UserError(
-                    f"{what} needs the order of time that our split gives; leave eval_args.split "
-                    f"at LS: {SPLIT}."
+                    f"{self.config['model']}{' with recent_items' if optional else ''} needs the "
+                    f"order of time that our split gives; leave eval_args.split at LS: {SPLIT}."
                 )
             if parts and len(parts) != 3:
                 raise UserError(
                     "RecBole's own evaluation needs three parts in benchmark_filename; add one, or "
                     f"leave eval_args.split at LS: {SPLIT}."
                 )
+            if self.config["eval_args"]["order"] == "TO" and not parts:
+                # RecBole sorts by 32-bit times (interaction.py:347), stably: a minute is as one.
+                self.inter_feat = self.inter_feat.sort_values(self.time_field, kind="stable")
             return super().build()
         if len(self.inter_feat) == 0:
             raise UserError("no interactions are left after filtering; loosen the filters.")
@@ -224,7 +254,7 @@ class LeaveOneOutDataset(RecBoleDataset):
             self.inter_feat = self.inter_feat.assign(**{N_EARLIER: n_earlier})
             self.set_field_property(N_EARLIER, FeatureType.TOKEN, FeatureSource.INTERACTION, 1)
         self._change_feat_format()
-        if time is not None and getattr(get_model(self.config["model"]), "reads_time", False):
+        if time is not None and getattr(model_class(self.config["model"]), "reads_time", False):
             self.inter_feat.interaction[EXACT_TIME] = torch.from_numpy(time)
         if self.has_order and self._validates_on_latest():
             self.known_at_test = self._rows(torch.from_numpy(known))

@@ -70,7 +70,7 @@ def read_foreign_checkpoint(path: Path, data_path: Path | None = None) -> dict[s
     return content
 
 
-def _check_same_scores(config, train, content: dict[str, Any]) -> None:
+def _check_same_scores(config: Config, train, content: dict[str, Any]) -> None:
     """Raise unless the model scores as before from the plain content alone."""
     name = content["model"]
     model: Any = lookup.find_model(name)(config, train)

@@ -10,6 +10,7 @@ from recbole_dmf.data.benchmark_files import find_parts, part_names
 from recbole_dmf.data.header import header_fields
 from recbole_dmf.errors import UserError
 from recbole_dmf.host.our_models import OUR_MODELS
+from recbole_dmf.host.own_classes import family
 from recbole_dmf.host.properties import (
     default_settings,
     recbole_model_properties,
@@ -18,7 +19,7 @@ from recbole_dmf.host.properties import (
     strict_options,
 )
 from recbole_dmf.literals import load_yaml
-from recbole_dmf.options import check_options
+from recbole_dmf.options import KEYS, Config, check_options, merged
 
 RUNNABLE = (ModelType.GENERAL, ModelType.TRADITIONAL, ModelType.SEQUENTIAL)
 _recbole_layers = RecBoleConfig._load_internal_config_dict
@@ -30,6 +31,7 @@ def load_internal_config_dict(self, model, model_class, dataset):
     Protocol < model < data set; of a data set's options, what its files suggest < our shipped
     file < the one beside the data. Models of other kinds stay as RecBole has them.
     """
+    name, model = model, family(model)
     _recbole_layers(self, model, model_class, dataset)
     if model_class.type not in RUNNABLE:
         return
@@ -41,11 +43,11 @@ def load_internal_config_dict(self, model, model_class, dataset):
     settings.update({k: v for k, v in protocol.items() if k not in of_model})
     settings.update(shipped_properties("model", model))
     for layer in _data_set_layers(settings, given, model, dataset):
-        for key, value in layer.items():
-            if key == "model_settings":
-                settings.update(value.get(model, {}))
-            else:
-                settings[key] = value
+        by_model = layer.get("model_settings", {})
+        layer = {key: value for key, value in layer.items() if key != "model_settings"}
+        of_this = (by_model.get(each, {}) for each in dict.fromkeys((model, name)))
+        settings.update(merged(settings, layer, *of_this))
+    given.update({name: merged(settings, given)[name] for name in KEYS if name in given})
     if model_class.type == ModelType.SEQUENTIAL:
         _leave_negatives_out(settings, given)
 
@@ -102,7 +104,8 @@ def _inferred(folder: Path, name: str, settings: dict[str, Any]) -> dict[str, An
     optional = [settings[key] for key in ("RATING_FIELD", "TIME_FIELD")]
     columns = [settings[key] for key in ("USER_ID_FIELD", "ITEM_ID_FIELD")]
     columns += [field for field in optional if all(field in fields for fields in headers)]
-    return {"benchmark_filename": parts, "load_col": {"inter": columns}}
+    unread = "inter" in (settings.get("unload_col") or {})  # all others are meant
+    return {"benchmark_filename": parts, "load_col": {"inter": "*" if unread else columns}}
 
 
 def _read_beside(folder: Path, model: str, name: str) -> dict[str, Any]:
@@ -125,7 +128,7 @@ def _read_beside(folder: Path, model: str, name: str) -> dict[str, Any]:
     return content
 
 
-def is_described(config) -> bool:
+def is_described(config: Config) -> bool:
     """Whether anybody has said what the data set's columns are."""
     name = config["dataset"]
     return (

@@ -15,7 +15,8 @@ from recbole.utils.argument_list import (
 
 from recbole_dmf.errors import UserError
 from recbole_dmf.host.our_models import OUR_MODELS
-from recbole_dmf.installation import properties_folder
+from recbole_dmf.host.own_classes import family, own_path
+from recbole_dmf.installation import properties_folder, property_names
 from recbole_dmf.literals import load_yaml
 from recbole_dmf.options import Config, clip, nearest
 
@@ -28,12 +29,6 @@ def shipped_properties(kind: str, name: str) -> dict[str, Any]:
     """Our property file `<kind>/<name>.yaml`, or {} where there is none."""
     file = SHIPPED.joinpath(*filter(None, (kind, f"{name}.yaml")))
     return load_yaml(file) if file.is_file() else {}
-
-
-def property_names(kind: str) -> list[str]:
-    """Names of our property files `<kind>/*.yaml`."""
-    names = (file.name for file in SHIPPED.joinpath(kind).iterdir())
-    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
 
 
 def read_preset(name: str, model: str | None = None) -> dict[str, Any]:
@@ -53,7 +48,7 @@ def read_preset(name: str, model: str | None = None) -> dict[str, Any]:
             f"{', '.join(names)}."
         )
     content = shipped_properties("preset", name)
-    if model not in (None, content["model"]):
+    if model is not None and family(model) != content["model"]:
         raise UserError(f"the preset {name} is of {content['model']}, not of {model}.")
     return content
 
@@ -93,6 +88,7 @@ def default_settings(model: str, dataset: str) -> dict[str, Any]:
 
     Options that RecBole lists without a default are None.
     """
+    model = family(model)
     known = general_arguments + training_arguments + evaluation_arguments + dataset_arguments
     settings: dict[str, Any] = dict.fromkeys(known)
     sources = [
@@ -112,6 +108,7 @@ def default_settings(model: str, dataset: str) -> dict[str, Any]:
 
 def strict_options(model: str) -> set[str]:
     """Options whose types are checked strictly: RecBole's general ones and ours."""
+    model = family(model)
     sources = [
         recbole_properties("", "overall"),
         shipped_properties("", "protocol"),
@@ -121,8 +118,18 @@ def strict_options(model: str) -> set[str]:
 
 
 def model_settings(config: Config) -> dict[str, Any]:
-    """The options that make this model what it is: its property file's and the learner's."""
-    model = config["model"]
+    """The options that make this model what it is: its property file's and the learner's.
+
+    Of a class that the user wrote also the options that it alone knows.
+    """
+    model = family(config["model"])
     names = {"epochs", "learning_rate", "train_batch_size", "train_neg_sample_args"}
     names |= {*recbole_model_properties(model), *shipped_properties("model", model)}
+    if own_path(config["model"]):
+        known = default_settings(model, config["dataset"]).keys() | {
+            "model",
+            "model_class",
+            "dataset",
+        }
+        names |= config.external_config_dict.keys() - known
     return {name: config[name] for name in sorted(names)}

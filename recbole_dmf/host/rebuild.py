@@ -9,6 +9,7 @@ from recbole.data.interaction import Interaction
 
 from recbole_dmf.errors import UserError
 from recbole_dmf.host import lookup, plugin
+from recbole_dmf.host.own_classes import find_class
 
 
 class Settings(dict):
@@ -89,10 +90,12 @@ def rebuild(content: dict[str, Any], device: torch.device | str = "cpu") -> torc
     """The trained model of a model.pt's content (`serving.model_file`), ready to score.
 
     Raises:
-        UserError: unknown device, or the model needs more than a checkpoint holds.
+        UserError: unknown device, the model's class is not there, or it needs more than a
+            checkpoint holds.
     """
     plugin.register()
-    name = content["model"]
+    path = content["settings"].get("model_class")
+    name = content["model"] if path is None else find_class(path)
     model_class = lookup.find_model(name)
     settings = Settings(content["settings"], device=usable_device(device))
     try:

@@ -11,6 +11,17 @@ from recbole_dmf.data.fingerprint import fingerprint
 from recbole_dmf.errors import UserError
 from recbole_dmf.options import Config
 
+# What RecBole raises where it cannot use `eval_args`.
+_CANNOT_SPLIT = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    TypeError,
+    ValueError,
+)
+
 
 @dataclass
 class RecBolePrepared:
@@ -50,13 +61,18 @@ def prepare_with_recbole(config: Config, dataset: RecBoleDataset) -> RecBolePrep
     Raises:
         UserError: RecBole cannot split or rank with these `eval_args`.
     """
+    if config["eval_args"]["order"] == "TO" and dataset.time_field not in dataset.inter_feat:
+        raise UserError(
+            f"eval_args.order is TO, but no {dataset.time_field} is read; give order: RO, or name "
+            "the column in load_col."
+        )
     try:
         loaders = dict(
             zip(("train", "valid", "test"), data_preparation(config, dataset), strict=True)
         )
     except UserError:
         raise
-    except (ValueError, NotImplementedError, KeyError, TypeError, AssertionError) as error:
+    except _CANNOT_SPLIT as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(
             f"RecBole cannot split or rank with eval_args {config['eval_args']}: {reason}"
@@ -64,6 +80,12 @@ def prepare_with_recbole(config: Config, dataset: RecBoleDataset) -> RecBolePrep
     parts = {name: loader._dataset for name, loader in loaders.items()}
     counts = {"users": dataset.user_num - 1, "items": dataset.item_num - 1}
     counts |= {name: len(part.inter_feat) for name, part in parts.items()}
+    if empty := [name for name in ("valid", "test") if not counts[name]]:
+        raise UserError(
+            f"the split {config['eval_args']['split']} leaves no interactions for "
+            f"{' and '.join(empty)}: the epoch is chosen by validation, and test gives the result. "
+            "Give both a part, for example {RS: [8, 1, 1]} or {LS: valid_and_test}."
+        )
     fields = (dataset.uid_field, dataset.iid_field)
     columns = [
         part.inter_feat[field].numpy()

@@ -6,6 +6,7 @@ what is left of the cost is time: one pass over up to 50 items for each interact
 """
 
 from functools import lru_cache
+from typing import Any
 
 import torch
 from recbole.data.interaction import Interaction
@@ -17,6 +18,7 @@ from recbole_dmf.data.history import N_EARLIER, History
 from recbole_dmf.errors import UserError
 from recbole_dmf.host.dataset import LeaveOneOutDataset
 from recbole_dmf.models.sequential import history_of, latest_items, moments, read_history
+from recbole_dmf.options import Config
 
 # Need features of the items, or embeddings of them.
 _WITH_FEATURES = ["DIEN", "DIN", "FDSA", "GRU4RecF", "GRU4RecKG", "KSR", "S3Rec", "SASRecF"]
@@ -102,9 +104,9 @@ class _ReadsHistory:
     USER_ID: str
     max_seq_length: int
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Any):
         construct_transform(config)  # names the columns that it makes, which the model asks for
-        super().__init__(config, dataset)
+        super().__init__(config, dataset)  # type: ignore[call-arg]  # RecBole's class
         self.n_users = dataset.user_num
         read_history(self, dataset)
 

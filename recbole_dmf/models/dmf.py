@@ -32,7 +32,7 @@ from recbole_dmf.models.losses import (
 from recbole_dmf.models.popularity import Popularity
 from recbole_dmf.models.recent_items import RecentItems
 from recbole_dmf.models.towers import INITS, TwoTowerModel, initialise
-from recbole_dmf.options import choice
+from recbole_dmf.options import Config, choice
 
 # ---- Sec. 2: the interaction matrix -------------------------------------------------------------
 
@@ -173,7 +173,7 @@ class DMF(RecentItems):
         UserError: an option has a value that DMF cannot work with.
     """
 
-    def __init__(self, config: Any, dataset: Any):
+    def __init__(self, config: Config, dataset: Any):
         super().__init__(config, dataset)
         self.target_masking = config["target_masking"]
         if self.similarity == "cosine" and (config["popularity"] or self.loss_type == "softmax"):
@@ -303,7 +303,7 @@ class DMF(RecentItems):
         return super().double()
 
 
-def _layers(config: Any, name: str) -> list[int]:
+def _layers(config: Config, name: str) -> list[int]:
     layers = config[name]
     if (
         not isinstance(layers, list)

@@ -10,6 +10,7 @@ users x items is ever made.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from recbole_dmf.data.interactions import max_rating, train_matrix
 from recbole_dmf.errors import UserError
 from recbole_dmf.models.fitted import FittedRecommender
-from recbole_dmf.options import number
+from recbole_dmf.options import Config, number
 
 TARGETS = ("binary", "rating")
 _ENTRIES_PER_BLOCK = 8192  # gathered vectors of a block stay in the processor's cache
@@ -198,7 +199,7 @@ def _sweep(
     return np.ascontiguousarray(Xt.T)
 
 
-def _training_matrix(config, dataset, target: str) -> sp.csr_matrix:
+def _training_matrix(config: Config, dataset, target: str) -> sp.csr_matrix:
     """Targets of the training interactions, float32 CSR [n_users, n_items] in RecBole's ids."""
     rating_field = config["RATING_FIELD"]
     if target == "rating" and rating_field not in dataset.inter_feat:
@@ -223,7 +224,7 @@ class EALS(FittedRecommender):
     zero vectors: they stay out of every sum, and cold items are exactly level at score 0.
     """
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Any):
         super().__init__(config, dataset)
         factors = number(config, "embedding_size", 1)
         if factors != int(factors):
@@ -232,9 +233,9 @@ class EALS(FittedRecommender):
         self.reg_weight = number(config, "reg_weight", 0)
         w0, alpha = number(config, "w0", 0), number(config, "alpha", 0)
 
-        self._by_user = _training_matrix(config, dataset, config["target"])
-        self._by_item = self._by_user.T.tocsr()
-        user_counts, item_counts = (np.diff(m.indptr) for m in (self._by_user, self._by_item))
+        self.by_user = _training_matrix(config, dataset, config["target"])
+        self.by_item = self.by_user.T.tocsr()
+        user_counts, item_counts = (np.diff(m.indptr) for m in (self.by_user, self.by_item))
         self._item_weights = item_weights(item_counts, w0, alpha)
         for name, counts in (("user_embedding", user_counts), ("item_embedding", item_counts)):
             vectors = torch.randn(len(counts), int(factors)) * init_std
@@ -245,11 +246,11 @@ class EALS(FittedRecommender):
         """One iteration: all users, then all items. Returns the objective after it."""
         U, V = self.user_embedding.cpu().numpy(), self.item_embedding.cpu().numpy()
         s, reg = self._item_weights, self.reg_weight
-        U = update_users(self._by_user, U, V, s, reg)
-        V = update_items(self._by_item, U, V, s, reg)
+        U = update_users(self.by_user, U, V, s, reg)
+        V = update_items(self.by_item, U, V, s, reg)
         self.user_embedding.copy_(torch.from_numpy(U))
         self.item_embedding.copy_(torch.from_numpy(V))
-        return objective(self._by_user, U, V, s, reg)
+        return objective(self.by_user, U, V, s, reg)
 
     def predict(self, interaction):
         """Scores of (user, item) pairs, [batch]."""

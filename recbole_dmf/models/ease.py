@@ -3,6 +3,8 @@
 RecBole's scores; the matrix that is inverted is as wide as the smaller of users and items.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from torch import Tensor
 
 from recbole_dmf.data.interactions import train_matrix, with_ones
 from recbole_dmf.models.fitted import FittedRecommender
-from recbole_dmf.options import number
+from recbole_dmf.options import Config, number
 
 _FLOATS_PER_BLOCK = 20_000_000  # of dense rows
 
@@ -36,7 +38,7 @@ class EASE(FittedRecommender):
     weight: Tensor
     diagonal: Tensor
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Any):
         super().__init__(config, dataset)
         self.reg_weight = number(config, "reg_weight", 1e-12)
         self.matrix = with_ones(train_matrix(dataset))

@@ -9,6 +9,8 @@ from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import InputType
 from torch import Tensor
 
+from recbole_dmf.options import Config
+
 
 class FittedRecommender(GeneralRecommender):
     """A model that learns in `fit_epoch`, called once per epoch, in place of gradient steps.
@@ -20,7 +22,7 @@ class FittedRecommender(GeneralRecommender):
 
     input_type = InputType.POINTWISE
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Any):
         super().__init__(config, dataset)
         # RecBole's trainer wants an optimiser, and that wants a parameter.
         self.fake_loss = torch.nn.Parameter(torch.zeros(1))

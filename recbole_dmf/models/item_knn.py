@@ -1,6 +1,7 @@
 """ItemKNN and UserKNN over sparse blocks: RecBole's scores without its loops over pairs."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,7 +13,7 @@ from torch import Tensor
 from recbole_dmf.data.interactions import MATRICES, train_matrix, with_ones
 from recbole_dmf.errors import UserError
 from recbole_dmf.models.fitted import FittedRecommender
-from recbole_dmf.options import choice, number
+from recbole_dmf.options import Config, choice, number
 
 METHODS = ("item", "user")
 EPSILON = 1e-6  # in RecBole's denominator
@@ -119,7 +120,7 @@ class ItemKNN(FittedRecommender):
     type = ModelType.TRADITIONAL
     neighbours: sp.csr_matrix
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Any):
         super().__init__(config, dataset)
         self.by_item = choice(config, "knn_method", METHODS) == "item"
         self.k = int(number(config, "k", 1))

@@ -1,10 +1,13 @@
 """ItemPop: every user is recommended the items with the most training interactions."""
 
+from typing import Any
+
 import torch
 from recbole.utils import ModelType
 from torch import Tensor
 
 from recbole_dmf.models.fitted import FittedRecommender
+from recbole_dmf.options import Config
 
 
 class ItemPop(FittedRecommender):
@@ -20,7 +23,7 @@ class ItemPop(FittedRecommender):
 
     type = ModelType.TRADITIONAL
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Any):
         super().__init__(config, dataset)
         item = dataset.inter_feat[self.ITEM_ID]
         self.register_buffer("counts", torch.bincount(item, minlength=self.n_items).double())

@@ -1,5 +1,7 @@
 """LFM, Table 3 of Xue et al., IJCAI 2017: a one-layer DMF whose inputs are trained vectors."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -7,7 +9,7 @@ from torch import Tensor, nn
 from recbole_dmf.errors import UserError
 from recbole_dmf.models.dmf import pair_loss
 from recbole_dmf.models.towers import INITS, TwoTowerModel, initialise
-from recbole_dmf.options import choice
+from recbole_dmf.options import Config, choice
 
 
 class LFM(TwoTowerModel):
@@ -27,7 +29,7 @@ class LFM(TwoTowerModel):
         UserError: an option has a value that LFM cannot work with.
     """
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Any):
         super().__init__(config, dataset)
         if self.loss_type == "softmax":
             raise UserError("LFM has no softmax loss; choose nce, ce, square or bpr.")

@@ -14,6 +14,7 @@ from recbole.utils import InputType
 from torch import Tensor, nn
 
 from recbole_dmf.errors import UserError
+from recbole_dmf.options import Config
 
 STAGES = ("gmf", "mlp", "joined", "fine_tuned")
 _FLOATS_PER_CHUNK = 2_000_000  # of one layer of the MLP; small enough for the processor's cache
@@ -115,7 +116,7 @@ class NeuMFp(GeneralRecommender):
 
     input_type = InputType.POINTWISE
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Any):
         super().__init__(config, dataset)
         self.LABEL = config["LABEL_FIELD"]
         self.RATING = config["RATING_FIELD"]

@@ -11,6 +11,7 @@ from recbole_dmf.data.interactions import Rows, sparse_product
 from recbole_dmf.errors import UserError
 from recbole_dmf.models.sequential import history_of, read_history
 from recbole_dmf.models.towers import TwoTowerModel, initialise
+from recbole_dmf.options import Config
 
 
 def read_horizons(given: Any, decay: Any) -> list[tuple[int, float]]:
@@ -56,7 +57,7 @@ class RecentItems(TwoTowerModel):
     horizons: Sequence[tuple[int, float]] = ()
     recent_weight: nn.Parameter
 
-    def build_recent_layer(self, config: Any, dataset: Any, width: int) -> None:
+    def build_recent_layer(self, config: Config, dataset: Any, width: int) -> None:
         """Take the order of the training interactions where `recent_items` asks for it.
 
         Raises:

@@ -3,6 +3,8 @@
 Ji et al., "A Re-visit of the Popularity Baseline in Recommender Systems", SIGIR 2020.
 """
 
+from typing import Any
+
 import torch
 from recbole.utils import ModelType
 from torch import Tensor
@@ -17,7 +19,7 @@ from recbole_dmf.models.sequential import (
     moments,
     read_history,
 )
-from recbole_dmf.options import number
+from recbole_dmf.options import Config, number
 
 SECONDS_PER_DAY = 86_400.0
 
@@ -67,7 +69,7 @@ class RecentPop(FittedRecommender):
     time: Tensor
     item_key: Tensor
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Any):
         super().__init__(config, dataset)
         self.days = number(config, "days", 1e-6)
         read_history(self, dataset)
@@ -91,6 +93,10 @@ class RecentPop(FittedRecommender):
         if not len(self.time):
             raise UserError("RecentPop needs timestamps, which the interactions lack; use ItemPop.")
         return 0.0
+
+    def n_stored(self) -> int:
+        """The time of each interaction and its place under its item."""
+        return len(self.time) + len(self.item_key)
 
     def _counts(self, interaction, item: Tensor) -> Tensor:
         """float64 [batch, m] for items [batch, m] or [1, m]."""

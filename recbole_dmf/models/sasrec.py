@@ -6,6 +6,7 @@ negative per position.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,7 @@ from recbole_dmf.data.history import History
 from recbole_dmf.data.interactions import row_starts
 from recbole_dmf.errors import UserError
 from recbole_dmf.models.sequential import history_of, latest_items, moments, read_history, take
-from recbole_dmf.options import number
+from recbole_dmf.options import Config, number
 
 START = 0  # what a sequence begins with: RecBole's padding item, which no user has
 _LOGITS_PER_BLOCK = 1_000_000  # 4 MB, which stay in the cache
@@ -152,7 +153,7 @@ class SASRec(GeneralRecommender):
     history_start: Tensor
     history_item: Tensor
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Any):
         super().__init__(config, dataset)
         width, heads = int(number(config, "hidden_size", 1)), int(number(config, "n_heads", 1))
         if width % heads:

@@ -4,6 +4,8 @@ Sequential rules with a weight per step (Ludewig & Jannach, UMUAI 2018, Sec. 3, 
 shrunk as in item-based kNN, and a decay over the user's own items (Garg et al., SIGIR 2019).
 """
 
+from typing import Any
+
 import numpy as np
 import scipy.sparse as sp
 import torch
@@ -14,7 +16,7 @@ from torch import Tensor
 from recbole_dmf.models.fitted import FittedRecommender
 from recbole_dmf.models.item_knn import largest_of_each_row
 from recbole_dmf.models.sequential import HISTORY, history_of, moments, read_history
-from recbole_dmf.options import number
+from recbole_dmf.options import Config, number
 
 _PAIRS_PER_BLOCK = 4_000_000  # pairs of items that are summed up at once: some 100 MB
 
@@ -93,7 +95,7 @@ class SequentialKNN(FittedRecommender):
     history_start: Tensor
     history_item: Tensor
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Any):
         super().__init__(config, dataset)
         self.window = int(number(config, "window", 1))
         self.step_decay = number(config, "step_decay", 1e-3, 1)
@@ -113,6 +115,10 @@ class SequentialKNN(FittedRecommender):
         count = np.bincount(item, minlength=self.n_items)
         self.neighbours = similarities(followed, count, self.shrink, self.k)
         return 0.0
+
+    def n_stored(self) -> int:
+        """Similarities of the neighbours."""
+        return self.neighbours.nnz
 
     def _latest(self, interaction) -> sp.csr_matrix:
         """The latest items of a batch's users with their weights, CSR [n, n_items]."""

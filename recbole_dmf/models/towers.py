@@ -12,7 +12,7 @@ from recbole_dmf.data.interactions import max_rating
 from recbole_dmf.errors import UserError
 from recbole_dmf.models.gradients import unit_vectors
 from recbole_dmf.models.losses import LOSSES
-from recbole_dmf.options import choice
+from recbole_dmf.options import Config, choice
 
 SIMILARITIES = ("cosine", "scaled_cosine", "dot")
 INITS = ("normal", "xavier")
@@ -45,7 +45,7 @@ class TwoTowerModel(GeneralRecommender):
 
     input_type = InputType.POINTWISE
 
-    def __init__(self, config: Any, dataset: Any):
+    def __init__(self, config: Config, dataset: Any):
         super().__init__(config, dataset)
         self.LABEL = config["LABEL_FIELD"]
         self.RATING = config["RATING_FIELD"]
@@ -128,7 +128,7 @@ class TwoTowerModel(GeneralRecommender):
         return super().load_state_dict(*args, **kwargs)
 
     def vectors(self) -> tuple[Tensor, Tensor]:
-        """Normalised vectors of all users and all items, encoded once until training goes on.
+        """Normalised vectors of all users and all items, encoded once until training continues.
 
         Returns:
             ([n_users, factors], [n_items, factors]); their inner product is the score.

@@ -16,7 +16,7 @@ from recbole_dmf.errors import UserError
 from recbole_dmf.files import atomic_path, make_folder
 from recbole_dmf.models.dmf import DMF
 from recbole_dmf.serving.onnx_graph import user_tower_graph
-from recbole_dmf.serving.recommend import Recommender
+from recbole_dmf.serving.recommend import Recommender, scores_as_dmf
 
 ONNX_OPSET, ONNX_IR = 17, 8  # read by onnxruntime 1.12 and later
 TOLERANCE = 1e-5  # of onnxruntime's vectors from torch's, relative to entries above 1
@@ -100,7 +100,7 @@ def onnx(recommender: Recommender) -> bytes:
             differ.
     """
     library, runtime = _package("onnx", "onnx"), _package("onnxruntime", "onnx")
-    if not isinstance(recommender.model, DMF):
+    if not isinstance(recommender.model, DMF) or not scores_as_dmf(type(recommender.model)):
         raise UserError(
             f"onnx holds DMF's user tower, which {recommender.content['model']} does not have; "
             "leave it out of --formats."

@@ -14,6 +14,7 @@ from recbole_dmf.host.loaders import (
 from recbole_dmf.host.lookup import load_dataset
 from recbole_dmf.host.recbole_evaluation import prepare_with_recbole
 from recbole_dmf.manifest import file_hashes
+from recbole_dmf.options import Config
 from recbole_dmf.prepare import prepare
 from recbole_dmf.run_folder import CHECKPOINT, CONFIG, RESULT, is_finished, read_result
 from recbole_dmf.serving.model_file import read_model_file
@@ -77,13 +78,13 @@ def _result_of(folder: Path) -> dict[str, Any]:
     return result
 
 
-def _differing_files(result: dict[str, Any], config) -> list[str]:
+def _differing_files(result: dict[str, Any], config: Config) -> list[str]:
     now = file_hashes(Path(config["data_path"]), config["dataset"])
     names = now.keys() | result["files_sha256"].keys()
     return sorted(name for name in names if now.get(name) != result["files_sha256"].get(name))
 
 
-def _changed(folder: Path, what: str, result: dict[str, Any], config) -> UserError:
+def _changed(folder: Path, what: str, result: dict[str, Any], config: Config) -> UserError:
     files = ", ".join(_differing_files(result, config))
     where = f"{files} in {config['data_path']} changed" if files else "another version reads them"
     return UserError(

@@ -25,6 +25,15 @@ _SCORES_PER_CHUNK = 4_000_000
 _PROBED_USERS = 8
 
 
+def scores_as_dmf(model: type[DMF]) -> bool:
+    """Whether a class that derives from DMF leaves all that its scores come from as it is."""
+    ours = [base for base in DMF.__mro__ if base.__module__.startswith("recbole_dmf.")]
+    methods = {name for base in ours for name in vars(base) if not name.startswith("__")}
+    methods -= {"loss", "calculate_loss"}
+    derived = model.__mro__[: model.__mro__.index(DMF)]
+    return not any(methods & vars(base).keys() for base in derived)
+
+
 class Recommender:
     """A trained model that answers in the data set's own ids, which are strings.
 
@@ -214,7 +223,7 @@ class Recommender:
         return (p[:, :-1], q[:, :-1]) if getattr(self.model, "popularity", None) else (p, q)
 
     def _dmf(self) -> DMF:
-        if not isinstance(self.model, DMF):
+        if not isinstance(self.model, DMF) or not scores_as_dmf(type(self.model)):
             raise UserError(
                 f"{self.content['model']} cannot score new users or items without retraining; "
                 "DMF can."

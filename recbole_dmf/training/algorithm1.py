@@ -11,6 +11,7 @@ from recbole_dmf.data.history import N_EARLIER
 from recbole_dmf.data.interactions import train_matrix
 from recbole_dmf.data.negatives import NegativeSampler
 from recbole_dmf.errors import UserError
+from recbole_dmf.options import Config
 from recbole_dmf.training import parallel
 from recbole_dmf.training.adam import EagerAdam
 from recbole_dmf.training.base import BaseTrainer
@@ -30,7 +31,7 @@ class DMFTrainer(BaseTrainer):
 
     data_parallel = True
 
-    def __init__(self, config, model):
+    def __init__(self, config: Config, model):
         super().__init__(config, model)
         self._prepared = False
 
@@ -44,7 +45,7 @@ class DMFTrainer(BaseTrainer):
             fused=True,
         )
 
-    def prepare(self, train_data) -> None:
+    def set_up(self, train_data) -> None:
         """Take the positives and the negatives' sampler from RecBole's training loader."""
         feat = train_data._dataset.inter_feat
         device = self.model.device
@@ -55,6 +56,11 @@ class DMFTrainer(BaseTrainer):
         self._rating = rating.to(device)
         self._n_earlier = feat[N_EARLIER].to(device) if N_EARLIER in feat.columns else None
         args = self.config["train_neg_sample_args"]
+        if args["dynamic"]:
+            raise UserError(
+                f"{self.config['model']} draws its negatives without looking at their scores; "
+                "leave dynamic in train_neg_sample_args at False."
+            )
         if args["sample_num"] == "none" or int(args["sample_num"]) < 1:
             raise UserError(
                 f"{self.config['model']} needs negatives: set sample_num in train_neg_sample_args."
@@ -71,23 +77,23 @@ class DMFTrainer(BaseTrainer):
 
     def draw_negatives(self) -> None:
         """New negatives for every positive, [n_negatives, n_positives]."""
-        self._negatives = self._sampler.sample(self._user, self._num)  # Alg. 1, line 6
+        self.negatives = self._sampler.sample(self._user, self._num)  # Alg. 1, line 6
 
     def own_state(self) -> dict[str, Any]:
         """What RecBole's trainers do not have and the next epochs depend on."""
         return {
             "order": self._generator.get_state(),
             "sampler": self._sampler.generator.get_state(),
-            "negatives": self._negatives if self.config["sampling"] == "once" else None,
+            "negatives": self.negatives if self.config["sampling"] == "once" else None,
         }
 
     def load_own_state(self, state: dict[str, Any], train_data) -> None:
         """Inverse of `own_state`, before the first epoch."""
-        self.prepare(train_data)
+        self.set_up(train_data)
         self._generator.set_state(state["order"])
         self._sampler.generator.set_state(state["sampler"])
         if state["negatives"] is not None:
-            self._negatives = state["negatives"].to(self._negatives.device)
+            self.negatives = state["negatives"].to(self.negatives.device)
 
     def batches(self) -> tuple[torch.Tensor, ...]:
         """Row numbers of the positives of each batch of an epoch, in random order."""
@@ -106,7 +112,7 @@ class DMFTrainer(BaseTrainer):
         self.optimizer.zero_grad()
         total = torch.zeros((), device=positives.device)
         if len(share):
-            item = torch.cat([self._item[share][None], self._negatives[:, share]])
+            item = torch.cat([self._item[share][None], self.negatives[:, share]])
             label = torch.zeros(item.shape, device=item.device)
             label[0] = 1.0
             loss = self.model.loss(
@@ -126,7 +132,7 @@ class DMFTrainer(BaseTrainer):
 
     def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
         if not self._prepared:
-            self.prepare(train_data)
+            self.set_up(train_data)
         elif self.config["sampling"] == "per_epoch":
             self.draw_negatives()
         self.model.train()

@@ -5,6 +5,8 @@ from typing import Any
 from recbole.trainer import Trainer
 from recbole.utils import ModelType
 
+from recbole_dmf.options import Config
+
 
 class BaseTrainer(Trainer):
     """RecBole's Trainer and what `RunTrainer` has to know of the way in which a model learns.
@@ -14,8 +16,9 @@ class BaseTrainer(Trainer):
     """
 
     data_parallel = False
+    eval_step: int
 
-    def __init__(self, config, model):
+    def __init__(self, config: Config, model):
         super().__init__(config, model)
         if self.fitted_once:  # whatever the options say, as RecBole's TraditionalTrainer
             self.epochs = 1

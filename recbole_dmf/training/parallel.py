@@ -8,6 +8,9 @@ import torch
 import torch.distributed as dist
 
 from recbole_dmf.errors import UserError
+from recbole_dmf.installation import PACKAGE, check_same_package
+
+_LAUNCHED_BY = "RECBOLE_DMF_PACKAGE"  # the launching process's copy of the package
 
 
 def rank() -> int:
@@ -21,7 +24,12 @@ def world_size() -> int:
 
 
 def join() -> None:
-    """Join the processes that `launch` or torchrun started; nothing happens when run alone."""
+    """Join the processes that `launch` or torchrun started; nothing happens when run alone.
+
+    Raises:
+        UserError: this process runs another copy of the package than `launch`.
+    """
+    check_same_package(os.environ.get(_LAUNCHED_BY, str(PACKAGE)))
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
@@ -91,6 +99,7 @@ def launch(argv: list[str], nproc: int, machines: dict[str, str]) -> int:
     if (several := _machines(nproc, machines)) is not None:
         options[0:1] = several
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // max(1, nproc))))
+    os.environ[_LAUNCHED_BY] = str(PACKAGE)
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     logging.disable(logging.ERROR)  # the processes say themselves what went wrong
     try:
@@ -101,6 +110,7 @@ def launch(argv: list[str], nproc: int, machines: dict[str, str]) -> int:
     except SignalException as stop:  # the processes got it as well, have saved and reported
         return 128 + stop.sigval
     finally:
+        del os.environ[_LAUNCHED_BY]
         logging.disable(logging.NOTSET)
         for number, handler in before.items():
             signal.signal(number, handler)

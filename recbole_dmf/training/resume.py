@@ -12,7 +12,7 @@ from torch import nn
 
 from recbole_dmf import __version__
 from recbole_dmf.data.negatives import NegativeSampler
-from recbole_dmf.errors import CannotGoOn
+from recbole_dmf.errors import CannotResume
 from recbole_dmf.run_folder import RESUME
 from recbole_dmf.training.base import BaseTrainer
 
@@ -142,25 +142,25 @@ def check_resumable(
         What is different and does not stop it, for the log.
 
     Raises:
-        CannotGoOn: damaged, of another version, other data or another device.
+        CannotResume: damaged, of another version, other data or another device.
     """
     if missing := names.difference(state):
-        raise CannotGoOn(f"{folder / RESUME} is damaged: it lacks {', '.join(sorted(missing))}.")
+        raise CannotResume(f"{folder / RESUME} is damaged: it lacks {', '.join(sorted(missing))}.")
     if state["version"] != __version__:
-        raise CannotGoOn(
-            f"{folder} cannot go on: recbole-dmf {state['version']} began it, and this is "
+        raise CannotResume(
+            f"{folder} cannot be resumed: recbole-dmf {state['version']} began it, and this is "
             f"{__version__}. Go on with that version, or start a new run."
         )
     if state["data_sha256"] != data_sha256:
-        raise CannotGoOn(
-            f"{folder} cannot go on: the interactions or their split are no longer those "
+        raise CannotResume(
+            f"{folder} cannot be resumed: the interactions or their split are no longer those "
             "that it was begun with. Put the data set's files back, or start a new run."
         )
     notes = []
     for name, now in environment.items():
         before = state["environment"].get(name)
         if before != now and name == "device":
-            raise CannotGoOn(f"{folder} was made on {before}, not on {now}; go on there.")
+            raise CannotResume(f"{folder} was made on {before}, not on {now}; resume it there.")
         if before != now:
             notes.append(
                 f"{name} was {before}, is {now}: the last digits may differ from those of a "

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from recbole_dmf.errors import CannotGoOn
+from recbole_dmf.errors import CannotResume
 from recbole_dmf.files import atomic_path
 from recbole_dmf.run_folder import BEFORE, CHECKPOINT, HISTORY
 from recbole_dmf.training.checkpoint import load_checkpoint
@@ -28,13 +28,13 @@ def restore_checkpoint(folder: Path, epoch: int) -> None:
     It is of a later epoch where the process was killed before it could write resume.pt anew.
 
     Raises:
-        CannotGoOn: there is no checkpoint of this epoch.
+        CannotResume: there is no checkpoint of this epoch.
     """
     best, before = folder / CHECKPOINT, folder / BEFORE
     if epoch and not _is_of(best, epoch):
         if not _is_of(before, epoch):
-            raise CannotGoOn(
-                f"{folder} cannot go on: {CHECKPOINT} is not that of epoch {epoch}, which "
+            raise CannotResume(
+                f"{folder} cannot be resumed: {CHECKPOINT} is not that of epoch {epoch}, which "
                 "was the best one. Start a new run."
             )
         before.replace(best)

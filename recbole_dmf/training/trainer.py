@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from recbole.trainer import Trainer
 
-from recbole_dmf.errors import DEAD, NOT_FINITE, CannotGoOn, UserError
+from recbole_dmf.errors import DEAD, NOT_FINITE, CannotResume, UserError
 from recbole_dmf.evaluation.evaluate import Counts, Phase, chosen_reading
 from recbole_dmf.models.scores import all_scores
 from recbole_dmf.models.sequential import with_known
+from recbole_dmf.options import Config
 from recbole_dmf.run_folder import BEFORE, CHECKPOINT, RESUME
 from recbole_dmf.training import parallel
 from recbole_dmf.training.base import BaseTrainer
@@ -50,17 +51,18 @@ class RunTrainer(BaseTrainer):
     """A RecBole trainer whose validation, checkpoints and history belong to one run's folder.
 
     Mixed in front of the trainer class that RecBole chooses for a model; see `trainer_class`.
-    `attach` must be called before `fit`, `resume` in between to go on with an unfinished run.
+    `attach` must be called before `fit`, `resume` in between to continue an unfinished run.
 
     While it trains, `resume.pt` holds all that changes, as it is between two epochs. A run that
-    goes on from it ends bit for bit as the one that was never stopped.
+    continues from it ends bit for bit as the one that was never stopped.
 
     Attributes:
         history: one dict per evaluated epoch, as in history.csv.
-        checkpoint_epoch: epoch of the checkpoint, counted from 1; 0 before the first.
+        checkpoint_epoch: epoch of the checkpoint, counted from 1; 0 before the first and while one
+            is written, when a signal may find the old one or the new one in its place.
         seconds: total of training and of scoring so far, over all processes that made the run.
         earlier_seconds: that the run took in processes before this one.
-        resumed_after: epochs after which it was stopped and went on.
+        resumed_after: epochs after which it was stopped and resumed.
     """
 
     def attach(
@@ -101,7 +103,7 @@ class RunTrainer(BaseTrainer):
         """Take up the unfinished training in the run's folder, if there is any.
 
         Raises:
-            CannotGoOn: it was made with other data or another version, or its files are damaged.
+            CannotResume: it was made with other data or another version, or its files are damaged.
         """
         path = self.folder / RESUME
         if not path.is_file():
@@ -158,7 +160,7 @@ class RunTrainer(BaseTrainer):
                 load_learner_state(self, self._state.pop("learner"), train_data)
                 set_random_states(self._state["random"])
             except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-                raise CannotGoOn(
+                raise CannotResume(
                     f"{self.folder / RESUME} does not fit the model ({error}). Start a new run."
                 ) from error
         elif epoch_idx and time.perf_counter() >= self._next_write:
@@ -286,6 +288,7 @@ class RunTrainer(BaseTrainer):
                 "state_dict": dict(self.model.state_dict()),
                 "other_parameter": self.model.other_parameter(),
             }
+            self.checkpoint_epoch = 0
             save_checkpoint(path, content)
         self.checkpoint_epoch = epoch + 1
 
@@ -311,6 +314,6 @@ def trainer_class(base: type[Trainer]) -> type[RunTrainer]:
     return type(f"Run{base.__name__}", (RunTrainer, base), {})
 
 
-def shows_progress(config) -> bool:
+def shows_progress(config: Config) -> bool:
     """Whether progress bars make sense: asked for, and standard error is a terminal."""
     return bool(config["show_progress"]) and sys.stderr.isatty()

@@ -38,7 +38,7 @@ def our_trainer(config, prepared):
 
     model = lookup.find_model("DMF")(config, prepared.train).to(config["device"])
     trainer = trainer_class(lookup.find_trainer(config))(config, model)
-    trainer.prepare(lookup.train_loader(config, prepared.train, prepared.sampler))
+    trainer.set_up(lookup.train_loader(config, prepared.train, prepared.sampler))
     model.train()
     return trainer
 

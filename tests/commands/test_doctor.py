@@ -29,6 +29,7 @@ def test_doctor_here(capsys, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["dataset"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", MODULES)
 def test_doctor_where_something_cannot_be_imported(missing, tmp_path):
     program = (
@@ -76,7 +77,7 @@ def test_a_gpu_that_torch_does_not_see(monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(doctor.shutil, "which", lambda name: name)
-    assert "there seems to be a GPU" in doctor._device()
+    assert "there seems to be a GPU" in doctor.usable_devices()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Some GPU")
-    assert doctor._device().startswith("cuda, Some GPU; cpu")
+    assert doctor.usable_devices().startswith("cuda, Some GPU; cpu")

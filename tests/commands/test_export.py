@@ -60,6 +60,7 @@ BAD = {
 BAD_MODELS = ("DMF-cosine", "ItemPop", "ItemKNN", "EASE", "BPR")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", BAD)
 def test_bad_commands(case, folder_of, tmp_path, capsys):
     argv, message = BAD[case]

@@ -99,6 +99,7 @@ ids = st.text(
 ) | st.sampled_from([text for text in ODD_IDS if text])
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(ids, ids), min_size=1, max_size=8))
 @example([(text, text) for text in ODD_IDS if text])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -238,6 +239,7 @@ PIECES += [
 ]
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.integers(0, 130), st.integers(0, 6), st.sampled_from(PIECES)), max_size=4)
 )

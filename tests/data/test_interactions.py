@@ -59,6 +59,7 @@ def test_sparse_product_and_gradient_are_the_dense_ones(matrix, ids, routines):
     np.testing.assert_allclose(gradient, dense.T @ weighting, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_no_dense_block_of_inputs():
     """A batch costs memory in proportion to its ratings, not to batch x items."""
     wide = sp.random(50, 200_000, density=1e-5, format="csr", random_state=0)
@@ -101,5 +102,5 @@ def test_the_scale_is_the_data_sets_then_the_options_then_the_datas(dataset):
     assert max_rating(dataset) == 10
     dataset.config["RATING_FIELD"] = "stars"
     assert max_rating(dataset) == 1
-    del dataset._train_matrix
+    dataset.inter_feat = Interaction(dict(dataset.inter_feat.interaction))
     assert train_matrix(dataset).max() == 1

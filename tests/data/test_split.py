@@ -101,6 +101,7 @@ def latest_by_hand(path):
     return frame, {user: row for user, (time, row) in test.items() if time > 0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "n_users"),
     [

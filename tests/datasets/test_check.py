@@ -342,6 +342,7 @@ def test_fix_option(check, folder, tmp_path, capsys):
     assert out.count("byte-order mark") == 2
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=200), st.booleans())
 @hypothesis_settings
 def test_random_bytes_never_break_the_check(check, folder, tmp_path_factory, content, with_header):

@@ -251,6 +251,7 @@ def test_check_knows_the_options_itself(tmp_path, capsys):
     assert "error" not in {finding.severity for finding in found}
 
 
+@pytest.mark.slow
 def test_help_is_light():
     program = (
         "import sys, json; from recbole_dmf.commands import check\n"

@@ -89,11 +89,30 @@ def test_decimal_comma(converted):
         converted("t.csv", text.replace("3,5", "3.500,5"), "--rating=r", "--decimal=,")
 
 
+@pytest.mark.parametrize("separator", [",", "\t", "::"])
+def test_rows_with_too_few_fields_are_left_out_and_counted(converted, separator):
+    """Cut off before the rating, before the item, after a column that nobody reads; and none."""
+    rows = ["user_id,item_id,r,note", "a,x,5,good", "b,y", "c", "d,z,4", "e,w,3,", "f,v,2,bad"]
+    text = "\n".join(rows).replace(",", separator) + "\n"
+    kept, said = converted("t.csv", text, "--rating=r", "--drop-empty")
+    assert kept == [("a", "x", 5.0), ("d", "z", 4.0), ("e", "w", 3.0), ("f", "v", 2.0)]
+    assert "2 rows with an empty or missing field left out" in said
+    with pytest.raises(UserError, match=r"row [23]: .*--drop-empty"):
+        converted("t.csv", text, "--rating=r")
+    kept, said = converted("t.csv", text, "--drop-empty")  # without a rating one row is short
+    assert [row[:2] for row in kept] == [
+        ("a", "x"),
+        ("b", "y"),
+        *[("d", "z"), ("e", "w"), ("f", "v")],
+    ]
+    assert "1 rows with an empty or missing field left out" in said
+
+
 def test_rows_with_an_empty_field_are_left_out_and_counted(converted):
     text = "user_id,item_id,r\n,x,5\na,,5\nb,x,\nb,y,3\n"
     rows, said = converted("t.csv", text, "--rating=r", "--drop-empty")
     assert rows == [("b", "y", 3.0)]
-    assert "3 rows with an empty field left out" in said
+    assert "3 rows with an empty or missing field left out" in said
     with pytest.raises(UserError, match=r"row 1: the user id '' is empty.*--drop-empty"):
         converted("t.csv", text)
     with pytest.raises(UserError, match=r"row 3: the rating '' .*--drop-empty"):
@@ -146,7 +165,7 @@ def test_parquet_of_whole_numbers_with_a_missing_one(converted, tmp_path):
     data = (tmp_path / "t.parquet").read_bytes()
     rows, said = converted("t.parquet", data, "--drop-empty")
     assert rows == [("1", "a"), ("3", "c")]
-    assert "1 rows with an empty field left out" in said
+    assert "1 rows with an empty or missing field left out" in said
 
 
 # ---- JSON lines, lists, and what is neither
@@ -179,7 +198,7 @@ def test_json_without_a_key(converted):
         converted("reviews.jsonl", text, *words)
     rows, said = converted("reviews.jsonl", text, *words, "--drop-empty")
     assert [row[0] for row in rows] == ["ann", "bob"]
-    assert "1 rows with an empty field left out" in said
+    assert "1 rows with an empty or missing field left out" in said
 
 
 DICTIONARY = "{'user_id': 'a', 'item_id': 'b'}\n", r"Python dictionary, not JSON.*ast\.literal_eval"

@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -47,6 +48,7 @@ def test_hash_depends_on_the_content_alone():
     assert candidates_from(user, target, items + 1).sha256 != first.sha256
 
 
+@pytest.mark.slow
 def test_same_for_two_models_and_in_two_processes(ready, tiny):
     hashes = []
     for model in ("DMF", "BPR"):

@@ -101,6 +101,7 @@ def test_identical_models():
     assert {(c.difference, c.low, c.high) for c in result.values()} == {(0.0, 0.0, 0.0)}
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**6), st.floats(-0.1, 0.1))
 def test_swapped_direction_is_symmetric(seed, shift):
@@ -128,6 +129,20 @@ def test_planted_difference_is_found_whatever_the_order_of_users():
     assert result["noise"].other == "better"
     assert result["noise"].significant
     assert result["noise"].difference < 0
+
+
+def test_blocks_have_rivals_of_their_own():
+    generator = np.random.default_rng(3)
+    values = {name: per_user(generator.normal(k, 1, 40)) for k, name in enumerate("ABCD")}
+    blocks = {"A": 0, "B": 0, "C": 1, "D": 2}
+    within, of_all = (compare_with_best_other(values, blocks=b) for b in (blocks, None))
+    assert {name: one.other for name, one in within.items()} == {"A": "B", "B": "A"}
+    pair = compare_with_best_other({name: values[name] for name in "AB"})["A"]
+    assert within["A"].difference == pair.difference
+    assert within["A"].p_holm >= pair.p_holm  # corrected over the pairs of all blocks
+    assert {name: one.other for name, one in of_all.items()} == dict(
+        zip("ABCD", "DDDC", strict=True)
+    )
 
 
 def test_skewed_differences_with_mean_zero_get_no_marker():

@@ -8,7 +8,8 @@ import pytest
 from conftest import SHARED, needs_shared, write_inter
 from recbole_dmf.commands.audit import main
 from recbole_dmf.errors import UserError
-from recbole_dmf.experiments.audit import HEADER, audit, rows, summary
+from recbole_dmf.experiments.audit import audit
+from recbole_dmf.experiments.audit_file import HEADER, rows, summary
 
 N_USERS, N_ITEMS, PER_USER = 250, 400, 20
 DAY = 86_400
@@ -239,6 +240,7 @@ def test_command_without_a_data_set():
         main(["--out=x.json"])
 
 
+@pytest.mark.slow
 @needs_shared("amazon-music")
 def test_amazon_music_is_found_out():
     found = audit("amazon-music", {"data_path": str(SHARED)})
@@ -248,6 +250,7 @@ def test_amazon_music_is_found_out():
     assert values["candidates"] == pytest.approx(0.02, abs=0.005)
 
 
+@pytest.mark.slow
 def test_ml_100k_is_harmless():
     found = audit("ml-100k", {})
     assert misleading(found) == set()

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 from conftest import random_rows, write_inter
-from recbole_dmf.commands.claims import main
-from recbole_dmf.commands.reproduce import main as reproduce
+from recbole_dmf.commands.reproduce import main
 from recbole_dmf.errors import UserError
 from recbole_dmf.evaluation.metrics import gains, tied_gain
 from recbole_dmf.evaluation.significance import holm, sign_flip_p
+from recbole_dmf.experiments.claim_tables import USERS_AND_SEEDS, difference, read_table
 from recbole_dmf.experiments.claims import claims, page
 
 N_USERS, N_UNSEEN = 300, 100  # as many unseen items as candidates: expected is full
@@ -70,6 +70,7 @@ def results(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_verdicts(results):
     found = claims(results, ["ml-100k"])
     assert verdicts(found) == {
@@ -89,6 +90,7 @@ def test_verdicts(results):
     assert found["sources"]["table2-ml-100k"]["users"] == N_USERS
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_the_users_and_the_runs(results):
     found = claims(results, ["ml-100k"])
 
@@ -123,20 +125,40 @@ def test_one_better_rival_refutes_the_best(tmp_path):
     assert (row["verdict"], row["other"]) == ("doesn't hold", "neg-10")
 
 
+def test_runs_are_judged_by_users_and_seeds(tmp_path):
+    write_runs(tmp_path / "table3-ml-100k", {"LFM-nce": 14, "DMF-1-nce": 6})
+    table = read_table(tmp_path / "table3-ml-100k", tmp_path / "audit-ml-100k.json")
+    found = difference(table, "DMF-1-nce", "LFM-nce", "hit@10")
+    back = difference(table, "LFM-nce", "DMF-1-nce", "hit@10")
+    assert table.chance(("DMF-1-nce", "LFM-nce")) == USERS_AND_SEEDS
+    assert found.mean == pytest.approx(-back.mean)
+    assert (found.seed_low, found.seed_high) == pytest.approx((-back.seed_high, -back.seed_low))
+    assert found.p_value == back.p_value
+
+
+def test_one_run_tells_of_the_users_alone(tmp_path):
+    write_runs(tmp_path / "table3-ml-100k", {"LFM-nce": 14, "DMF-1-nce": 6}, seeds=(1,))
+    row = row_of(claims(tmp_path, ["ml-100k"]), "Y beats random vectors")
+    assert (row["chance"], row["verdict"]) == ("users alone", "holds")
+
+
+@pytest.mark.slow
 def test_command_writes_the_data_and_its_page(results, capsys):
     out = results / "out"
-    assert main([f"--results={results}", "--datasets=ml-100k", f"--out={out}"]) == 0
+    words = ["claims", f"--results={results}", "--datasets=ml-100k", f"--out={out}"]
+    assert main(words) == 0
     data = json.loads((out / "claims.json").read_text())
     assert (out / "claims.md").read_text() == page(data)
-    assert data["command"].startswith("recbole-dmf claims --results=")
+    assert data["command"].startswith("recbole-dmf reproduce claims --results=")
     assert (
-        "| DMF beats eALS | ml-100k | hit@10 | doesn't hold | eALS | -" in capsys.readouterr().out
+        "| DMF beats eALS | ml-100k | HR@10 | doesn't hold | users and seeds, expected | eALS | -"
+        in capsys.readouterr().out
     )
 
 
 def test_command_without_runs(tmp_path):
-    with pytest.raises(UserError, match="recbole-dmf reproduce table2 --dataset=ml-100k"):
-        main([f"--results={tmp_path}"])
+    with pytest.raises(UserError, match="recbole-dmf reproduce all --dataset=ml-100k"):
+        main(["claims", f"--results={tmp_path}"])
 
 
 @pytest.mark.slow
@@ -145,8 +167,8 @@ def test_claims_of_real_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     data_path = write_inter(tmp_path / "data", random_rows())
     words = ["table3", "--dataset=tiny", "--seeds=1,2", "--epochs=1"]
-    assert reproduce([*words, f"--data_path={data_path}", "--init=xavier"]) == 0
-    assert main(["--datasets=tiny"]) == 0
+    assert main([*words, f"--data_path={data_path}", "--init=xavier"]) == 0
+    assert main(["claims", "--datasets=tiny"]) == 0
     data = json.loads((tmp_path / "results" / "claims.json").read_text())
     row = row_of(data, "Y beats random vectors", "ndcg@10")
     assert row["verdict"] in ("holds", "doesn't hold", "can't be told")

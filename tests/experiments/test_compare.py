@@ -21,6 +21,8 @@ from recbole_dmf.experiments.compare import compare
 from recbole_dmf.experiments.plan import Column
 from recbole_dmf.experiments.planned_runs import check_labels
 
+pytestmark = pytest.mark.slow
+
 FAST = {"epochs": 2, "train_batch_size": 512, "learning_rate": 0.01}
 
 
@@ -281,7 +283,6 @@ def test_options_are_checked_before_anything_runs(data, tmp_path, options, messa
     assert not (tmp_path / "c").exists()
 
 
-@pytest.mark.slow
 def test_metrics_that_are_asked_for_are_reported(data, tmp_path, capfd):
     folder = tmp_path / "c"
     argv = ["--dataset=tiny", "--models=ItemPop", f"--data_path={data}", f"--results={folder}"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from recbole_dmf.errors import CannotGoOn
+from recbole_dmf.errors import CannotResume
 from recbole_dmf.evaluation.metrics import gains, tied_gain
 from recbole_dmf.experiments import habit_counts
 from recbole_dmf.experiments.habit_counts import Stood, Watched, count_test_items, counts_of_run
@@ -109,6 +109,7 @@ def test_epochs_are_chosen_as_said():
     assert "valid trained on" not in found
 
 
+@pytest.mark.slow
 def test_choice_among_epochs_that_differ_by_chance_alone_gains():
     epochs = [stood(40, seed=s, valid_ndcg=s, n_draws=20) for s in range(30)]
     found = levels(epochs, 1, None)
@@ -119,6 +120,7 @@ def test_choice_among_epochs_that_differ_by_chance_alone_gains():
     assert found["ties"] == pytest.approx(base)  # there are none
 
 
+@pytest.mark.slow
 def test_gains_and_their_sums():
     by_seed = [
         levels([stood(40, seed=10 * s + e, valid_ndcg=e) for e in range(4)], s, None)
@@ -199,10 +201,10 @@ def test_stopped_training_goes_on_with_the_same_counts(tiny, tmp_path, monkeypat
         for name, values in vars(one).items():
             np.testing.assert_array_equal(values, getattr(other, name))
     assert not whole[0].n_valid.any()  # they are training items here
-    with pytest.raises(CannotGoOn, match="other options: learning_rate was"):
+    with pytest.raises(CannotResume, match="other options: learning_rate was"):
         counts_of_run(folder, "DMF", "tiny", {**options, "learning_rate": 0.1}, True)
     (folder / "epoch-2.npz").unlink()
-    with pytest.raises(CannotGoOn, match="is missing, but its training has ended"):
+    with pytest.raises(CannotResume, match="is missing, but its training has ended"):
         counts_of_run(folder, "DMF", "tiny", options, True)
 
 

@@ -1,6 +1,5 @@
 import csv
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -11,130 +10,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from comparison_folders import PLOTS, TABLES, edit_json, make_folder, make_run, written
 from recbole_dmf.commands.report import main
 from recbole_dmf.errors import UserError
-from recbole_dmf.evaluation.metrics import expected_gain, gains, tied_gain
+from recbole_dmf.evaluation.metrics import expected_gain, gains
 from recbole_dmf.experiments import plots
 from recbole_dmf.experiments.report import write_report
 
 NASTY = "a_b & <i>50%</i> $x^2$ #1 \\ {~} [z] | `q` -- *"
-TABLES = ["report.html", "results.csv", "summary.md", "summary.tex"]
-PLOTS = ["metrics_at_k.png", "quality_vs_time.png", "validation_curves.png"]
-
-
-def make_run(
-    folder, label, seed, quality, n_users=60, n_items=400, epochs=8, seconds=20.0, more=()
-):
-    """A finished run; higher `quality` puts the targets higher. The same users for all."""
-    users = np.random.default_rng(99)
-    n_unseen = users.integers(n_items // 2, n_items - 20, n_users)
-    difficulty = users.normal(0, 1.2, n_users)
-    rng = np.random.default_rng([seed, *label.encode()])
-    place = np.exp(np.minimum(0, difficulty - quality + rng.normal(0, 0.3, n_users)))
-    above = np.minimum(n_unseen - 1, (n_unseen * place).astype(int))
-    drawn_above = rng.hypergeometric(above, n_unseen - above, np.minimum(100, n_unseen))
-    zero = np.zeros(n_users, dtype=int)
-    readings = {
-        "sampled": lambda gain: tied_gain(gain, drawn_above, zero),
-        "expected": lambda gain: expected_gain(gain, n_unseen, above, zero),
-        "full": lambda gain: tied_gain(gain, above, zero),
-    }
-    columns = {
-        "user_id": np.arange(1, n_users + 1),
-        "item_id": np.arange(1, n_users + 1) * 7 % n_items,
-        "n_unseen": n_unseen,
-        "n_candidates": np.minimum(100, n_unseen),
-        "sampled_above": drawn_above,
-        "sampled_tied": zero,
-        "full_above": above,
-        "full_tied": zero,
-    }
-    test = {}
-    for reading, of in readings.items():
-        test[reading] = {}
-        for metric in ("hit", "ndcg"):
-            columns[f"{metric}@10_{reading}"] = of(gains(metric, 10))
-            test[reading][f"{metric}@10"] = float(columns[f"{metric}@10_{reading}"].mean())
-        for metric, k in more:
-            columns[f"{metric}@{k}_{reading}"] = of(gains(metric, k))
-            test[reading][f"{metric}@{k}"] = float(columns[f"{metric}@{k}_{reading}"].mean())
-    valid = {r: {m: v * 1.02 for m, v in values.items()} for r, values in test.items()}
-    run = folder / "runs" / f"{re.sub('[^A-Za-z0-9-]', '', label)}-seed{seed}"
-    run.mkdir(parents=True)
-    pd.DataFrame(columns).to_csv(run / "per_user.csv", index=False)
-    best = max(0, epochs - 3)
-    curve = valid["expected"]["ndcg@10"] * (
-        1 - np.exp(-(1 + np.arange(epochs)) / max(1, epochs / 5))
-    ) + rng.normal(0, 0.002, epochs)
-    history = pd.DataFrame(
-        {"epoch": np.arange(epochs), "train_loss": 1.0 / (1 + np.arange(epochs))}
-    )
-    history["valid_ndcg@10_expected"] = curve
-    history.to_csv(run / "history.csv", index=False)
-    result = {
-        "format": 1,
-        "model": label,
-        "label": label,
-        "dataset": "ml-100k",
-        "seed": seed,
-        "command": f"recbole-dmf compare --dataset=ml-100k --models={label}",
-        "metrics": {"valid": valid, "test": test},
-        "best_epoch": best if epochs else None,
-        "epochs_run": epochs,
-        "valid_metric": "ndcg@10",
-        "valid_reading": "expected",
-        "counts": {"users": n_users, "items": n_items, "train": 9, "valid": 9, "test": n_users},
-        "candidates_sha256": {"valid": "ab" * 32, "test": "cd" * 32},
-        "split_seed": 2020,
-        "parameters": 123456,
-        "seconds": {"train": seconds + seed, "score": 0.21, "total": seconds + seed + 1},
-        "peak_memory_mb": 412.3,
-        "device": "cpu",
-        "threads": 2,
-        "versions": {"recbole_dmf": "1.0.0", "recbole": "1.2.1", "torch": "2.13.0"},
-        "settings": {"seed": seed, "metrics": ["Hit", "NDCG"], "learning_rate": 0.001 * quality},
-    }
-    write_json(run / "result.json", result)
-    return run
-
-
-def write_json(path, value):
-    path.write_text(json.dumps(value))
-
-
-def edit_json(path, **changes):
-    write_json(path, json.loads(path.read_text()) | changes)
-
-
-def make_folder(folder, models, seeds=(1, 2, 3), **kwargs):
-    """`models`: {label: quality}; a quality of None is a model that failed for all seeds."""
-    folder.mkdir(parents=True, exist_ok=True)
-    failures = []
-    for label, quality in models.items():
-        for seed in seeds:
-            if quality is None:
-                failures.append({"model": label, "seed": seed, "message": "Boom <b>&\n50%"})
-            else:
-                make_run(folder, label, seed, quality, **kwargs)
-    about = {
-        "title": "Table 2",
-        "dataset": "ml-100k",
-        "models": list(models),
-        "seeds": list(seeds),
-        "failures": failures,
-        "expected": {"DMF": {"hit@10": 0.687, "ndcg@10": 0.409, "source": "Table 2, DMF-2-nce"}},
-    }
-    write_json(folder / "comparison.json", about)
-    return folder
 
 
 @pytest.fixture
 def folder(tmp_path):
     return make_folder(tmp_path / "c", {"ItemPop": 1.0, "DMF": 2.0, "EALS": None})
-
-
-def written(folder):
-    return sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != "comparison.json")
 
 
 def rows_of(markdown, title):
@@ -176,6 +64,7 @@ class Page(HTMLParser):
         self.text += data
 
 
+@pytest.mark.slow
 def test_files_and_second_run_gives_the_same_bytes(folder):
     report = write_report(folder)
     expected = sorted(TABLES + (PLOTS if plots.available() else []))
@@ -187,6 +76,7 @@ def test_files_and_second_run_gives_the_same_bytes(folder):
     assert {p.name: p.read_bytes() for p in report.files} == before
 
 
+@pytest.mark.slow
 def test_tidy_results(folder):
     write_report(folder)
     table = pd.read_csv(folder / "results.csv", float_precision="round_trip")
@@ -210,6 +100,7 @@ def test_tidy_results(folder):
     assert value["test", "hit@1", "sampled"] == (per_user["sampled_above"] == 0).mean()
 
 
+@pytest.mark.slow
 def test_table_figures(folder):
     write_report(folder)
     rows = rows_of((folder / "summary.md").read_text(), "Test, expected reading")
@@ -224,6 +115,7 @@ def test_table_figures(folder):
     assert rows[2][1:3] == ["failed", "\N{EN DASH}"]
 
 
+@pytest.mark.slow
 def test_text_tells_what_a_reader_needs(folder):
     text = write_report(folder).text
     for part in (
@@ -242,6 +134,7 @@ def test_text_tells_what_a_reader_needs(folder):
     assert max(len(line) for line in text.split("\n\n")[1].splitlines()) <= 120
 
 
+@pytest.mark.slow
 def test_expected_given_replaces_the_stored(folder):
     write_report(folder, expected={"ItemPop": {"hit@10": 0.5}})
     markdown = (folder / "summary.md").read_text()
@@ -249,11 +142,13 @@ def test_expected_given_replaces_the_stored(folder):
     assert rows_of(markdown, "Test, expected reading")[0][3] == "0.500"
 
 
+@pytest.mark.slow
 def test_without_the_papers_figures_there_are_no_such_columns(folder):
     edit_json(folder / "comparison.json", expected={})
     assert "Paper" not in write_report(folder).text
 
 
+@pytest.mark.slow
 def test_page_stands_alone_and_is_well_formed(folder):
     write_report(folder)
     page = Page((folder / "report.html").read_text())
@@ -269,6 +164,7 @@ def test_page_stands_alone_and_is_well_formed(folder):
     assert "learning_rate" in page.text
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not plots.available(), reason="matplotlib is not installed")
 def test_pngs_are_pictures_and_differ(folder):
     write_report(folder)
@@ -277,6 +173,7 @@ def test_pngs_are_pictures_and_differ(folder):
     assert len(set(pictures)) == 3
 
 
+@pytest.mark.slow
 def test_special_characters_are_escaped(tmp_path):
     folder = make_folder(tmp_path / "c", {NASTY: 1.0, "__dunder": 2.0, "bad<script>": None})
     edit_json(folder / "comparison.json", title=NASTY)
@@ -313,6 +210,7 @@ def test_latex_compiles(tmp_path):
     assert done.returncode == 0, done.stdout[-2000:]
 
 
+@pytest.mark.slow
 def test_single_model_and_single_seed(tmp_path):
     folder = make_folder(tmp_path / "c", {"DMF": 2.0}, seeds=(5,))
     text = write_report(folder).text
@@ -321,6 +219,7 @@ def test_single_model_and_single_seed(tmp_path):
     assert "**" not in (folder / "summary.md").read_text()
 
 
+@pytest.mark.slow
 def test_two_models_with_a_single_seed_are_tested(tmp_path):
     folder = make_folder(tmp_path / "c", {"A": 1.0, "B": 2.0}, seeds=(5,))
     text = write_report(folder).text
@@ -328,6 +227,7 @@ def test_two_models_with_a_single_seed_are_tested(tmp_path):
     assert "permutation test" in text
 
 
+@pytest.mark.slow
 def test_identical_models_are_both_bold_and_unmarked(tmp_path):
     folder = make_folder(tmp_path / "c", {"A": 2.0}, seeds=(1,))
     shutil.copytree(folder / "runs" / "A-seed1", folder / "runs" / "B-seed1")
@@ -340,6 +240,7 @@ def test_identical_models_are_both_bold_and_unmarked(tmp_path):
     assert "\\*" not in rows[0][2]
 
 
+@pytest.mark.slow
 def test_every_metric_and_k_that_was_asked_for_is_shown(tmp_path):
     more = [("mrr", 10), ("hit", 20), ("ndcg", 20), ("mrr", 20)]
     folder = make_folder(tmp_path / "c", {"A": 1.0, "DMF": 2.0}, seeds=(1,), more=more)
@@ -372,6 +273,25 @@ def test_every_metric_and_k_that_was_asked_for_is_shown(tmp_path):
     assert not mine.duplicated(["metric", "reading"]).any()
 
 
+@pytest.mark.slow
+def test_models_that_read_the_order_are_a_block_of_their_own(tmp_path):
+    folder = make_folder(tmp_path / "c", {"R": 2.6, "A": 1.0, "B": 1.6, "S": 2.2}, seeds=(1, 2))
+    for label in ("R", "S"):
+        for run in (folder / "runs").glob(f"{label}-*"):
+            edit_json(run / "result.json", reads_order=True)
+    write_report(folder)
+    markdown = (folder / "summary.md").read_text()
+    rows = rows_of(markdown, "Test, expected reading")
+    assert [row[0] for row in rows] == ["A", "B", "R", "S"]
+    assert [row[2] for row in rows] == ["no", "no", "yes", "yes"]
+    assert ["**" in row[3] for row in rows] == [False, True, True, False]
+    pairs = rows_of(markdown, "Each model against the best other model, per user")
+    against = {label: [row[2] for row in pairs if row[:2] == [label, "HR@10"]] for label in "ABRS"}
+    assert against == {"A": ["B", "R"], "B": ["A", "R"], "R": ["S"], "S": ["R"]}
+    assert "of its block" in markdown
+
+
+@pytest.mark.slow
 def test_models_that_are_fitted_once_have_no_best_epoch_and_no_invented_size(tmp_path):
     folder = make_folder(tmp_path / "c", {"ItemPop": 1.0, "New": 1.5, "DMF": 2.0}, seeds=(1,))
     edit_json(folder / "runs" / "ItemPop-seed1" / "result.json", parameters=1, best_epoch=6)
@@ -384,6 +304,7 @@ def test_models_that_are_fitted_once_have_no_best_epoch_and_no_invented_size(tmp
     assert rows == {"ItemPop": [dash, dash], "New": ["1,682", dash], "DMF": ["123,456", "5"]}
 
 
+@pytest.mark.slow
 def test_model_without_epochs_and_one_user(tmp_path):
     folder = make_folder(
         tmp_path / "c", {"ItemPop": 2.0, "B": 1.0}, n_users=1, epochs=0, seconds=-1.0, seeds=(1,)
@@ -394,6 +315,7 @@ def test_model_without_epochs_and_one_user(tmp_path):
     assert "validation_curves.png" not in written(folder)
 
 
+@pytest.mark.slow
 def test_a_run_without_an_evaluated_epoch_needs_no_history(tmp_path):
     folder = make_folder(tmp_path / "c", {"DMF": 2.0}, seeds=(1,), epochs=8)
     (run,) = folder.glob("runs/*")
@@ -417,6 +339,7 @@ def test_curves_are_means_over_the_epochs_that_all_seeds_have():
     assert values.shape == (1, 5)
 
 
+@pytest.mark.slow
 def test_seeds_that_stop_at_other_epochs_or_share_none_are_drawn(folder):
     history = folder / "runs" / "DMF-seed2" / "history.csv"
     rows = pd.read_csv(history)
@@ -428,6 +351,7 @@ def test_seeds_that_stop_at_other_epochs_or_share_none_are_drawn(folder):
     assert len(set(drawn)) == 4
 
 
+@pytest.mark.slow
 def test_missing_and_unfinished_seeds_are_told(folder):
     shutil.rmtree(folder / "runs" / "DMF-seed3")
     (folder / "runs" / "DMF-seed2" / "result.json").unlink()
@@ -443,6 +367,7 @@ def test_missing_and_unfinished_seeds_are_told(folder):
     assert "seed 1 failed" not in text  # it has been run since
 
 
+@pytest.mark.slow
 def test_other_candidates_are_a_loud_warning(folder):
     path = folder / "runs" / "DMF-seed2" / "result.json"
     edit_json(path, candidates_sha256={"valid": "ab" * 32, "test": "ef" * 32})
@@ -454,6 +379,7 @@ def test_other_candidates_are_a_loud_warning(folder):
     assert "efefefefefef: DMF-seed2" in report.warnings[0]
 
 
+@pytest.mark.slow
 def test_a_run_of_no_listed_model_is_left_out_with_a_warning(folder):
     make_run(folder, "LFM", 1, 1.0)
     report = write_report(folder)
@@ -461,137 +387,7 @@ def test_a_run_of_no_listed_model_is_left_out_with_a_warning(folder):
     assert "LFM" not in set(pd.read_csv(folder / "results.csv")["model"])
 
 
-def damage_csv(name, change):
-    def damage(folder):
-        path = folder / "runs" / "DMF-seed2" / name
-        rows = pd.read_csv(path, dtype=str)
-        rows = change(rows)
-        rows.to_csv(path, index=False)
-
-    return damage
-
-
-def set_cell(column, row, value):
-    def change(rows):
-        rows.loc[row, column] = value
-        return rows
-
-    return change
-
-
-def damage_result(**changes):
-    return lambda folder: edit_json(folder / "runs" / "DMF-seed2" / "result.json", **changes)
-
-
-def truncate(name):
-    def damage(folder):
-        path = folder / name
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-    return damage
-
-
-def unlink(name):
-    return lambda folder: (folder / name).unlink()
-
-
-RESULT = r"DMF-seed2/result\.json"
-USERS = r"DMF-seed2/per_user\.csv"
-HISTORY = r"DMF-seed2/history\.csv"
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (unlink("comparison.json"), r"comparison\.json: no such file; run"),
-        (truncate("comparison.json"), r"comparison\.json: not valid JSON"),
-        (
-            lambda f: edit_json(f / "comparison.json", models="DMF"),
-            r"comparison\.json: field 'models'",
-        ),
-        (lambda f: edit_json(f / "comparison.json", models=[]), "field 'models' must list"),
-        (lambda f: edit_json(f / "comparison.json", metrics=["auc@3"]), "field 'metrics' must"),
-        (lambda f: edit_json(f / "comparison.json", seeds=["1"]), "field 'seeds' must list"),
-        (lambda f: edit_json(f / "comparison.json", failures=[3]), r"comparison\.json: field"),
-        (
-            lambda f: edit_json(f / "comparison.json", expected={"DMF": {"hit@10": "x"}}),
-            r"comparison\.json: field 'expected\.DMF\.hit@10'",
-        ),
-        (lambda f: (f / "comparison.json").write_text("[1]"), "must be a JSON object"),
-        (lambda f: shutil.rmtree(f / "runs"), r"runs: no finished run"),
-        (truncate("runs/DMF-seed2/result.json"), RESULT + ": not valid JSON"),
-        (lambda f: (f / "runs/DMF-seed2/result.json").write_bytes(b"\xff{}"), RESULT),
-        (damage_result(format=2), RESULT + ": field 'format' is 2"),
-        (damage_result(dataset="ml-1m"), RESULT + ": field 'dataset' is 'ml-1m'"),
-        (damage_result(seed="2"), RESULT + ": field 'seed'"),
-        (damage_result(seed=1), "a second run of 'DMF' with seed 1"),
-        (damage_result(metrics=None), RESULT + ": field 'metrics'"),
-        (damage_result(parameters="many"), RESULT + ": field 'parameters'"),
-        (damage_result(seconds={"train": float("nan")}), RESULT + r": field 'seconds\.train'"),
-        (
-            damage_result(metrics={"valid": {"expected": {"hit@10": float("nan")}}}),
-            RESULT + r": field 'metrics\.valid\.expected\.hit@10' is nan",
-        ),
-        (
-            damage_result(metrics={"test": {"expected": {"hit@10": 0.999}}}),
-            USERS + r": its users give expected hit@10 .* result\.json says 0\.9990",
-        ),
-        (unlink("runs/DMF-seed2/per_user.csv"), USERS + ": no such file"),
-        (unlink("runs/DMF-seed2/history.csv"), HISTORY + ": no such file"),
-        (truncate("runs/DMF-seed2/per_user.csv"), USERS),
-        (lambda f: (f / "runs/DMF-seed2/per_user.csv").write_text(""), USERS + ": cannot be read"),
-        (
-            lambda f: (f / "runs/DMF-seed2/per_user.csv").write_bytes(b'a,b\n"\xff\xfe,1\n2,3,4\n'),
-            USERS + ": cannot be read",
-        ),
-        (damage_csv("per_user.csv", lambda r: r.drop(columns="full_tied")), "column 'full_tied'"),
-        (damage_csv("per_user.csv", lambda r: r[:0]), USERS + ": no user"),
-        (
-            damage_csv("per_user.csv", set_cell("full_above", 4, "NaN")),
-            USERS + ", line 6: column 'full_above' is 'NaN'",
-        ),
-        (damage_csv("per_user.csv", set_cell("full_above", 4, "-1")), USERS + ", line 6"),
-        (damage_csv("per_user.csv", set_cell("n_unseen", 4, "1e15")), USERS + ", line 6"),
-        (damage_csv("per_user.csv", set_cell("sampled_above", 4, "1.5")), USERS + ", line 6"),
-        (damage_csv("per_user.csv", set_cell("full_above", 4, "400")), "at most n_unseen"),
-        (
-            damage_csv("per_user.csv", set_cell("user_id", 4, "77")),
-            USERS + r": user_id '77' is not in .*ItemPop-seed1",
-        ),
-        (damage_csv("per_user.csv", set_cell("user_id", 4, "4")), USERS + ": user_id '4' occurs"),
-        (
-            damage_csv("per_user.csv", set_cell("item_id", 4, "399")),
-            USERS + ": user_id '5' is tested on item_id '399'",
-        ),
-        (
-            damage_csv("history.csv", set_cell("valid_ndcg@10_expected", 1, "nan")),
-            HISTORY + ", line 3",
-        ),
-        (damage_csv("history.csv", lambda r: r.drop(columns="epoch")), HISTORY + ": column"),
-    ],
-)
-def test_damaged_folders(folder, damage, message):
-    damage(folder)
-    before = written(folder)
-    with pytest.raises(UserError, match=message):
-        write_report(folder)
-    assert written(folder) == before
-
-
-def test_no_such_folder_and_empty_folder(tmp_path):
-    with pytest.raises(UserError, match="no such folder"):
-        write_report(tmp_path / "nothing")
-    with pytest.raises(UserError, match=r"comparison\.json"):
-        write_report(tmp_path)
-
-
-def test_a_failed_write_leaves_no_temporary_file(folder):
-    (folder / "summary.md").mkdir()  # a folder cannot be replaced by a file
-    with pytest.raises(UserError, match="cannot write"):
-        write_report(folder)
-    assert not list(folder.glob(".*"))
-
-
+@pytest.mark.slow
 def test_command(folder, capsys):
     assert main([str(folder)]) == 0
     out = capsys.readouterr().out
@@ -602,6 +398,7 @@ def test_command(folder, capsys):
         main([str(folder)])
 
 
+@pytest.mark.slow
 def test_without_matplotlib_the_page_says_how_to_get_plots(folder):
     code = (
         "import sys; sys.modules['matplotlib'] = None\n"

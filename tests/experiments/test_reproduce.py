@@ -86,6 +86,7 @@ def test_unknown_experiment():
         read_experiment("../protocol")
 
 
+@pytest.mark.slow
 def test_command(tiny, tmp_path, capfd):
     folder = tmp_path / "c"
     argv = ["table2", "--dataset=tiny", "--seeds=1", f"--data_path={tiny}", f"--results={folder}"]

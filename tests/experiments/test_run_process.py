@@ -4,7 +4,11 @@ import signal
 import threading
 import time
 
+import pytest
+
 from recbole_dmf.experiments.run_process import run_in_process
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_killed_run_names_the_signal(tiny, tmp_path):

@@ -55,6 +55,7 @@ def through(tmp_path_factory, data):
     return folder, search(folder, data, 6)
 
 
+@pytest.mark.slow
 def test_first_trial_is_the_default_and_best_is_best(through, data):
     folder, best = through
     found = rows(folder)
@@ -69,6 +70,7 @@ def test_first_trial_is_the_default_and_best_is_best(through, data):
     assert f"# valid NDCG@10 (expected) {max(values):.4f}, the best of 6 trials" in text
 
 
+@pytest.mark.slow
 def test_best_file_is_one_for_config_files(through):
     folder, best = through
     config = build_config(None, None, [str(folder / "best.yaml")], None)
@@ -123,6 +125,7 @@ def test_value_is_that_of_the_whole_run(through, data, tmp_path):
     assert whole["metrics"]["valid"]["expected"]["ndcg@10"] == value
 
 
+@pytest.mark.slow
 def test_stopped_and_continued_equals_run_through(through, data, tmp_path):
     folder = tmp_path / "t"
     search(folder, data, 2)
@@ -145,6 +148,7 @@ def start(folder, data, *more):
     return subprocess.Popen([sys.executable, "-c", CODE, *argv], stdout=subprocess.DEVNULL)
 
 
+@pytest.mark.slow
 def test_killed_and_continued_equals_run_through(through, data, tmp_path):
     folder = tmp_path / "t"
     process = start(folder, data, "--trials=6")
@@ -156,6 +160,7 @@ def test_killed_and_continued_equals_run_through(through, data, tmp_path):
     assert outcomes(folder) == outcomes(through[0])
 
 
+@pytest.mark.slow
 def test_an_interrupted_trial_goes_on_after_its_last_epoch(data, tmp_path):
     from recbole_dmf.training import trainer
 
@@ -183,6 +188,7 @@ def test_an_interrupted_trial_goes_on_after_its_last_epoch(data, tmp_path):
     assert not list(folder.glob("trials/*/*.pt"))
 
 
+@pytest.mark.slow
 def test_processes_share_the_trials(data, tmp_path):
     folder = tmp_path / "t"
     processes = [start(folder, data, "--trials=5") for _ in range(2)]
@@ -194,6 +200,7 @@ def test_processes_share_the_trials(data, tmp_path):
     assert not list((folder / "workers").iterdir())
 
 
+@pytest.mark.slow
 def test_interrupt_says_how_to_go_on(data, tmp_path):
     folder = tmp_path / "t"
     argv = ["--model=BPR", "--dataset=tiny", f"--data_path={data}", f"--results={folder}"]
@@ -211,6 +218,7 @@ def test_interrupt_says_how_to_go_on(data, tmp_path):
     assert "interrupted; 0 of 3 trials are finished" in process.communicate()[1]
 
 
+@pytest.mark.slow
 def test_a_failed_trial_is_recorded_and_the_search_goes_on(data, tmp_path):
     file = tmp_path / "space.yaml"
     file.write_text(

@@ -46,6 +46,7 @@ def test_without_registration_the_built_in_dmf_is_an_error(clean):
         lookup.find_model("DMF")
 
 
+@pytest.mark.slow
 def test_child_process_gets_ours_from_the_public_names():
     program = (
         "from recbole_dmf import register; register(); import recbole.utils as u, sys;"

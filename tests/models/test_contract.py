@@ -44,6 +44,7 @@ LEARNS = {
 }
 
 
+READS_ORDER = ("RecentPop", "SequentialKNN", "SASRec", "GRU4Rec")
 # No epochs, whatever `--epochs` says.
 ONCE = ("ItemPop", "ItemKNN", "EASE", "Pop", "RecentPop", "SequentialKNN")
 EPOCHS = {"NeuMFp": 2 + 2 + 1 + 2}
@@ -119,6 +120,7 @@ def users(run):
 def test_fits(run):
     result = json.loads((run.folder / "result.json").read_text())
     assert result == run.result
+    assert result["reads_order"] == (result["model"] in READS_ORDER)
     if run.config["model"] in ONCE:
         assert (result["best_epoch"], result["epochs_run"]) == (None, 1)
     else:
@@ -139,6 +141,8 @@ def test_size_is_the_numbers_that_the_scores_need(run):
         "EALS": 8 * (users + items),
         "BPR": 64 * (users + items),
         "EASE": users**2 + items,  # the inverse over users, who are fewer, and the diagonal
+        "RecentPop": 2 * run.result["counts"]["train"],
+        "SequentialKNN": getattr(getattr(run.model, "neighbours", None), "nnz", None),
         "Pop": items + 1,  # RecBole keeps the largest count as well
     }
     name = run.config["model"]

@@ -138,6 +138,7 @@ def test_updates_equal_textbook_coordinate_descent(seed, w0, alpha, reg, w):
         np.testing.assert_allclose(V, expected_V, rtol=0, atol=1e-8)
 
 
+@pytest.mark.slow
 @given(problems)
 @settings(deadline=None)
 def test_updates_equal_textbook_on_any_matrix(problem):
@@ -307,8 +308,8 @@ def test_repeated_pairs_count_once_with_the_latest_rating(build):
     rating, _ = build(target="rating", max_rating=5)
     user, item = dataset.token2id("user_id", "u2"), dataset.token2id("item_id", "i1")
     for model, expected in ((binary, 1.0), (rating, 0.4)):
-        assert model._by_user.nnz == 4
-        assert model._by_user[user, item] == pytest.approx(expected)
+        assert model.by_user.nnz == 4
+        assert model.by_user[user, item] == pytest.approx(expected)
 
 
 def test_state_dict_carries_the_model(build):

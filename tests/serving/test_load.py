@@ -10,6 +10,8 @@ import recbole_dmf
 from recbole_dmf.errors import UserError
 from recbole_dmf.run import run_recbole
 
+pytestmark = pytest.mark.slow
+
 FAST = {"init": "xavier", "learning_rate": 0.01, "epochs": 2}
 MODELS = {
     "DMF": FAST,

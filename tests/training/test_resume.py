@@ -1,4 +1,4 @@
-"""Stopped runs go on and end as those that were never stopped, bit for bit."""
+"""Stopped runs are resumed and end as those that were never stopped, bit for bit."""
 
 import csv
 import json
@@ -18,7 +18,7 @@ import torch
 
 from conftest import random_rows, write_inter
 from recbole_dmf import cli, run_recbole
-from recbole_dmf.errors import CannotGoOn, UserError
+from recbole_dmf.errors import CannotResume, UserError
 from recbole_dmf.training import trainer
 from recbole_dmf.training.checkpoint import load_checkpoint
 
@@ -98,6 +98,7 @@ def assert_equal(one, other):
         assert torch.equal(value, other[1][name]), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_a_stopped_run_ends_as_one_that_was_not(start, tmp_path, model):
     through = start(model)
@@ -120,6 +121,7 @@ def test_a_stopped_run_ends_as_one_that_was_not(start, tmp_path, model):
         }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", ["before model.pt", "before resume.pt"])
 def test_both_files_are_of_one_epoch_wherever_the_run_is_killed(start, stop, monkeypatch):
     """resume.pt is written once, after epoch 1; the best epoch after it is another one."""
@@ -166,6 +168,7 @@ def test_a_folder_needs_no_other_option(start, tmp_path, capsys):
     assert start("BPR", resume=True)["folder"] == str(folder)
 
 
+@pytest.mark.slow
 def test_what_cannot_go_on_is_explained(start, data, tmp_path):
     with pytest.raises(UserError, match=r"nothing to resume: .*/runs has no run of BPR on tiny"):
         start("BPR", resume=True)
@@ -176,7 +179,7 @@ def test_what_cannot_go_on_is_explained(start, data, tmp_path):
     (folder,) = (tmp_path / "runs").iterdir()
     with pytest.raises(UserError, match=r"nothing to resume.*learning_rate was 0.001, is 0.1"):
         start("BPR", resume=True, learning_rate=0.1)
-    with pytest.raises(CannotGoOn, match=r"other options: learning_rate was 0.001, is 0.1"):
+    with pytest.raises(CannotResume, match=r"other options: learning_rate was 0.001, is 0.1"):
         start("BPR", resume=folder, learning_rate=0.1)
     state = folder / "resume.pt"
     kept = shutil.copy(state, tmp_path / "kept.pt")
@@ -192,7 +195,7 @@ def test_what_cannot_go_on_is_explained(start, data, tmp_path):
         with pytest.raises(UserError, match=message):
             start("BPR", resume=folder)
     torch.save({"format": 1, "version": "0.1.0"}, state)
-    with pytest.raises(CannotGoOn, match=r"it lacks .*checkpoint_epoch"):
+    with pytest.raises(CannotResume, match=r"it lacks .*checkpoint_epoch"):
         start("BPR", resume=folder)
     state.write_bytes(b"no checkpoint")
     with pytest.raises(UserError, match="damaged"):
@@ -206,7 +209,7 @@ def test_other_data_is_refused(start, tmp_path):
     with pytest.raises(Stop):
         start("BPR", stop_before=3, data_path=str(mine))
     write_inter(mine, random_rows(seed=5))
-    with pytest.raises(CannotGoOn, match="no longer those"):
+    with pytest.raises(CannotResume, match="no longer those"):
         start("BPR", resume=True, data_path=str(mine))
 
 
@@ -231,7 +234,7 @@ def command(folder, words):
 
 
 def begin(data, folder, *words):
-    """`run_recbole` in a process of its own, once it has a checkpoint to go on from."""
+    """`run_recbole` in a process of its own, once it has a checkpoint to resume from."""
     words = ["--model=DMF", "--dataset=tiny", f"--data_path={data}", "--init=xavier", *words]
     context = multiprocessing.get_context("fork")
     process = context.Process(target=command, args=(folder, words), daemon=True)
@@ -285,6 +288,7 @@ def too_much_for_numpy():
     np.ones(2**50)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("allocate", [too_much_for_torch, too_much_for_numpy])
 def test_lack_of_memory_leaves_a_run_that_goes_on(start, tmp_path, monkeypatch, allocate):
     through = start("BPR")
@@ -307,6 +311,7 @@ def test_lack_of_memory_leaves_a_run_that_goes_on(start, tmp_path, monkeypatch, 
     assert_equal(outcome(folder), outcome(through["folder"]))
 
 
+@pytest.mark.slow
 def test_two_processes_in_one_folder_do_not_touch_each_others_files(data, tmp_path):
     words = ["--epochs=3", "--seed=3"]
     first, _ = begin(data, tmp_path, *words)

@@ -4,14 +4,15 @@ Each function says which line of RecBole 1.2.1 it answers (of 1.2.0 in `older`) 
 function that takes it back.
 """
 
-from recbole_dmf.host.compat import libraries, manners, older, pickles
+from recbole_dmf.host.compat import libraries, older, pickles, surprises
 
 WORKAROUNDS = (
-    manners.options_are_literals,
-    manners.foreign_command_line_is_ignored,
-    manners.data_path_is_honoured,
-    manners.missing_data_set_is_explained,
-    manners.no_stray_tensorboard,
+    surprises.options_are_literals,
+    surprises.foreign_command_line_is_ignored,
+    surprises.data_path_is_honoured,
+    surprises.missing_data_set_is_explained,
+    surprises.no_stray_tensorboard,
+    surprises.scores_keep_their_precision,
     pickles.own_checkpoints_load,
     pickles.pretrained_files_run_no_code,
     pickles.embeddings_run_no_code,

@@ -5,12 +5,14 @@ RecBole 1.2.1 pins ray <= 2.6.3, which has no wheel for Python 3.12 and later.
 
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 import recbole
 from torch.nn import Dropout
 
 from recbole_dmf.errors import UserError
 from recbole_dmf.host.compat.patch import Undo, all_of, replace, replace_module
+from recbole_dmf.options import Config
 
 IS_OLDER = recbole.__version__ == "1.2.0"
 NEWER = (
@@ -53,7 +55,7 @@ def knn_of_users_is_explained() -> Undo:
 
     original = ItemKNN.__init__
 
-    def init(self, config, dataset):
+    def init(self, config: Config, dataset: Any):
         if config["knn_method"] not in (None, "item"):
             raise UserError(
                 f"knn_method: RecBole 1.2.0's ItemKNN knows 'item' only. Take "
@@ -70,7 +72,7 @@ def simplex_dropout_is_an_option() -> Undo:
 
     original = SimpleX.__init__
 
-    def init(self, config, dataset):
+    def init(self, config: Config, dataset: Any):
         original(self, config, dataset)
         if config["dropout_prob"] is not None:
             self.dropout = Dropout(config["dropout_prob"])

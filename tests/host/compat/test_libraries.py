@@ -38,6 +38,7 @@ def test_dok_matrix_updates(apply):
     assert matrix.toarray().tolist() == [[0, 3], [0, 0]]
 
 
+@pytest.mark.slow
 def test_optimizers_leave_the_compiler_alone():
     """In a process of its own, since an import cannot be taken back."""
     program = """if 1:
@@ -84,6 +85,15 @@ def test_old_numpy_names_exist(stock, apply, config):
     assert MAP(given).metric_info(hits, np.array([1, 1]))[:, 1].tolist() == [1, 0.5]
 
 
+@pytest.fixture
+def every_warning():
+    """torch gives such a warning once in a process, which another test may have had."""
+    torch.set_warn_always(True)
+    yield
+    torch.set_warn_always(False)
+
+
+@pytest.mark.usefixtures("every_warning")
 @pytest.mark.parametrize("name", ["LightGCN", "NGCF"])
 def test_sparse_tensors_are_current(apply, model, name):
     apply(libraries.dok_matrix_updates)

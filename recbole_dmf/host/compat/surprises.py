@@ -72,6 +72,33 @@ def no_stray_tensorboard() -> Undo:
     return replace(module, "get_tensorboard", lambda logger: silent)
 
 
+def scores_keep_their_precision() -> Undo:
+    """trainer/trainer.py:555 puts a model's scores into 32-bit ones, which torch refuses of 64-bit.
+
+    A cast would level scores that differ.
+    """
+    import recbole.trainer.trainer as module
+    from recbole.utils import EvaluatorType
+
+    original = module.Trainer._neg_sample_batch_eval
+
+    def neg_sample_batch_eval(self, batched_data):
+        if self.config["eval_type"] != EvaluatorType.RANKING:
+            return original(self, batched_data)
+        interaction, row, positive_user, positive_item = batched_data
+        if interaction.length <= self.test_batch_size:
+            scores = self.model.predict(interaction.to(self.device))
+        else:
+            scores = self._spilt_predict(interaction, interaction.length)
+        item = interaction[self.config["ITEM_ID_FIELD"]]
+        shape = (int(positive_user[-1]) + 1, self.tot_item_num)
+        table = torch.full(shape, -torch.inf, dtype=scores.dtype, device=self.device)
+        table[row, item] = scores
+        return interaction, table, positive_user, positive_item
+
+    return replace(module.Trainer, "_neg_sample_batch_eval", neg_sample_batch_eval)
+
+
 @contextmanager
 def anomaly_detection_stays() -> Iterator[None]:
     """sequential_recommender/sine.py:25 turns torch's anomaly detection on for the whole process.

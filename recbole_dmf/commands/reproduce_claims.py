@@ -1,4 +1,4 @@
-"""`recbole-dmf claims`: the paper's claims judged by finished comparisons."""
+"""`recbole-dmf reproduce claims`: the paper's claims judged by finished comparisons."""
 
 import json
 import shlex
@@ -15,15 +15,16 @@ DATASETS = "ml-100k,ml-1m,amazon-music"
 
 
 def main(argv: Sequence[str]) -> int:
-    """The command; returns 0, whatever the verdicts.
+    """The command, without `reproduce claims`; returns 0, whatever the verdicts.
 
     Raises:
         UserError: as `claims`, or there are no runs.
     """
     parser = Parser(
-        "claims",
+        "reproduce claims",
         "Judge the paper's claims by the runs of `recbole-dmf reproduce table2`, `table3`,\n"
-        "`table4`, `table5` and `figure2`; nothing is trained. Writes claims.json and claims.md.",
+        "`table4`, `table5` and `figure2` or, where these were not kept, by their results.csv;\n"
+        "nothing is trained. Writes claims.json and claims.md.",
     )
     parser.add_argument("--results", type=Path, default=Path("results"), help="default: results")
     parser.add_argument("--datasets", default=DATASETS, help="default: %(default)s")
@@ -32,11 +33,11 @@ def main(argv: Sequence[str]) -> int:
     found = claims(arguments.results, arguments.datasets.split(","))
     if not found["sources"]:
         raise UserError(
-            f"{arguments.results} has no comparison of these data sets with its runs, such as "
-            "table2-ml-100k/runs; make them with `recbole-dmf reproduce table2 --dataset=ml-100k`."
+            f"{arguments.results} has no table of these data sets, such as table2-ml-100k; make "
+            "them with `recbole-dmf reproduce all --dataset=ml-100k`."
         )
     out = make_folder(arguments.out or arguments.results)
-    about = {"command": shlex.join(["recbole-dmf", "claims", *argv])}
+    about = {"command": shlex.join(["recbole-dmf", "reproduce", "claims", *argv])}
     data = {**about, "versions": versions(), "commit": commit(), **found}
     write_text(out / "claims.json", json.dumps(data, indent=2) + "\n")
     write_text(out / "claims.md", page(data))

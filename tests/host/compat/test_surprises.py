@@ -7,10 +7,11 @@ import pytest
 import recbole.trainer.trainer as trainer_module
 import torch
 from recbole.data.dataset import Dataset
+from recbole.data.interaction import Interaction
 
 from recbole_dmf.errors import UserError
 from recbole_dmf.host import lookup, plugin
-from recbole_dmf.host.compat import manners
+from recbole_dmf.host.compat import surprises
 
 
 def test_options_are_literals(apply, config):
@@ -20,7 +21,7 @@ def test_options_are_literals(apply, config):
         assert sys.recbole_was_here == 1
     finally:
         del sys.recbole_was_here
-    apply(manners.options_are_literals)
+    apply(surprises.options_are_literals)
     assert config(wandb_project=evil)["wandb_project"] == evil
     assert not hasattr(sys, "recbole_was_here")
     assert config(topk="[3, 5]")["topk"] == [3, 5]
@@ -29,13 +30,13 @@ def test_options_are_literals(apply, config):
 def test_foreign_command_line_is_ignored(apply, monkeypatch, config):
     monkeypatch.setattr(sys, "argv", ["other_program", "--seed=77"])
     assert config()["seed"] == 77  # RecBole takes it for its own
-    apply(manners.foreign_command_line_is_ignored)
+    apply(surprises.foreign_command_line_is_ignored)
     assert config()["seed"] == 2020
 
 
 def test_data_path_is_honoured(apply, config):
     assert "dataset_example" in config(data_path="/elsewhere")["data_path"]  # RecBole drops it
-    apply(manners.data_path_is_honoured)
+    apply(surprises.data_path_is_honoured)
     assert config(data_path="/elsewhere")["data_path"] == "/elsewhere/ml-100k"
     assert "dataset_example" in config()["data_path"]
 
@@ -44,7 +45,7 @@ def test_missing_data_set_is_explained(apply, tmp_path, config):
     missing = config(dataset="my-shop", data_path=str(tmp_path))
     with pytest.raises(ValueError, match=r"nor .my-shop. a known dataset name"):
         Dataset(missing)
-    apply(manners.missing_data_set_is_explained)
+    apply(surprises.missing_data_set_is_explained)
     with pytest.raises(UserError, match=r"my-shop\.inter"):
         Dataset(missing)
 
@@ -56,11 +57,29 @@ def test_no_stray_tensorboard(apply, tmp_path, monkeypatch):
     trainer_module.get_tensorboard(logging.getLogger()).close()
     assert (tmp_path / "log_tensorboard").is_dir()  # RecBole's writer
     (tmp_path / "log_tensorboard").rename(tmp_path / "old")
-    apply(manners.no_stray_tensorboard)
+    apply(surprises.no_stray_tensorboard)
     trainer_module.get_tensorboard(logging.getLogger()).add_scalar("a", 1, 0)
     assert not (tmp_path / "log_tensorboard").exists()
 
 
+def test_scores_keep_their_precision(apply, tiny_config, model):
+    """Two 64-bit scores that are one number in 32 bits."""
+    scores = torch.tensor([1.0, 1.0 + 1e-12], dtype=torch.float64)
+    bpr = model("BPR")
+    bpr.predict = lambda pairs: scores
+    trainer = trainer_module.Trainer(tiny_config(), bpr)
+    trainer.tot_item_num = 5
+    pairs = Interaction({"user_id": torch.tensor([1, 1]), "item_id": torch.tensor([4, 2])})
+    batch = pairs, torch.tensor([0, 0]), torch.tensor([0]), torch.tensor([4])
+    with pytest.raises(RuntimeError, match="dtypes match"):
+        trainer._neg_sample_batch_eval(batch)
+    apply(surprises.scores_keep_their_precision)
+    _, table, *_ = trainer._neg_sample_batch_eval(batch)
+    inf = float("inf")
+    assert table.tolist() == [[-inf, -inf, 1.0 + 1e-12, -inf, 1.0]]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("package", "enabled"), [("recbole", True), ("recbole_dmf.host", False)])
 def test_anomaly_detection_stays(package, enabled):
     """RecBole's own behaviour, without which nothing here is needed, and ours."""
