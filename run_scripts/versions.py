@@ -41,7 +41,8 @@ MODELS = (
 STEPS = ("runs", "tests")
 # What a wheel is made of, away from what earlier builds left in the checkout, and what tests read.
 BUILT = ("recbole_dmf", "properties", "pyproject.toml", "README.md", "LICENSE")
-READ = ("tests", "run_scripts", "properties", "pyproject.toml", "README.md")
+READ = ("tests", "run_scripts", "properties", "constraints", "pyproject.toml")
+READ += ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE")
 HASHES = """
 import hashlib, json, sys
 from pathlib import Path

@@ -93,7 +93,7 @@ def test_a_reports_counts_are_the_runs(odd, tmp_path, capsys):
     ]
     assert guarded(dispatch, [*words, "--epochs=2", f"--results={tmp_path / 'table'}"]) == 0
     shown = capsys.readouterr().out
-    assert "Users tested: 13. " in shown
+    assert re.search(r"Users tested: 13( \(\d+ warm\))?\. ", shown)
     cost = shown.partition("Cost\n")[2]
     for model in ("ItemPop", "EALS"):
         path = tmp_path / "table" / "runs" / f"{model}-seed1" / "result.json"

@@ -4,6 +4,8 @@ import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
+import recbole
+
 from recbole_dmf import manifest
 from recbole_dmf.run import run_recbole
 
@@ -75,5 +77,5 @@ def test_a_result_says_what_it_depends_on(tiny, tmp_path):
     names = {"versions", "commit", "device", "device_name", "threads", "seed", "split_seed"}
     names |= {"candidates_sha256", "command", "seconds"}
     assert names <= set(result)
-    assert result["versions"]["recbole"] == "1.2.1"
+    assert result["versions"]["recbole"] == recbole.__version__
     assert result["device_name"]

@@ -23,7 +23,8 @@ def test_linux_and_macos_only():
     ],
 )
 def test_a_system_without_locks_gets_a_message(action):
-    program = f"import sys; sys.platform = 'win32'; sys.modules['fcntl'] = None; {action}"
+    # shutil looks at the platform when it is imported.
+    program = f"import sys, shutil; sys.platform = 'win32'; sys.modules['fcntl'] = None; {action}"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert "On Windows run it in WSL" in done.stderr
     assert "ModuleNotFoundError" not in done.stderr

@@ -255,7 +255,7 @@ class LeaveOneOutDataset(RecBoleDataset):
             self.set_field_property(N_EARLIER, FeatureType.TOKEN, FeatureSource.INTERACTION, 1)
         self._change_feat_format()
         if time is not None and getattr(model_class(self.config["model"]), "reads_time", False):
-            self.inter_feat.interaction[EXACT_TIME] = torch.from_numpy(time)
+            self.inter_feat.interaction[EXACT_TIME] = torch.tensor(time)
         if self.has_order and self._validates_on_latest():
             self.known_at_test = self._rows(torch.from_numpy(known))
             self.known_at_test.interaction[N_EARLIER] = torch.from_numpy(at_test[known])

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 
+import numpy as np
 from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 from recbole.data.dataloader import FullSortEvalDataLoader
@@ -16,6 +17,19 @@ from recbole.utils import get_model, init_seed
 
 from benchmarks.setting import LAYERS, SASREC
 from benchmarks.timing import measure_steps, phase, report, report_memory, seconds_of
+from recbole_dmf.host.compat import libraries
+
+
+def _run_on_current_libraries() -> None:
+    """What RecBole cannot do without on NumPy 2 and pandas 3; none of it is in a step.
+
+    On older ones nothing is changed.
+    """
+    if int(np.__version__.split(".")[0]) >= 2:
+        libraries.old_numpy_names_exist()
+        libraries.missing_sequences_are_empty()
+        libraries.sequences_have_lengths()
+        libraries.tensors_own_their_values()
 
 
 def recbole_config(args):
@@ -52,6 +66,7 @@ def _config(args, model: str, options: dict):
     }
     if args.data_path is not None:
         options["data_path"] = args.data_path
+    _run_on_current_libraries()
     return Config(model=model, dataset=args.dataset, config_dict=options)
 
 

@@ -9,7 +9,11 @@ from recbole.config import Config
 
 from recbole_dmf.errors import UserError
 from recbole_dmf.host import plugin
-from recbole_dmf.host.quick_start import load_data_and_model, load_data_and_model_is_explained
+from recbole_dmf.host.quick_start import (
+    load_data_and_model,
+    load_data_and_model_is_explained,
+    ray_is_imported_late,
+)
 from recbole_dmf.run import run_recbole
 
 
@@ -27,7 +31,8 @@ def test_load_data_and_model_is_explained(pickled, monkeypatch):
     monkeypatch.delenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", raising=False)
     plugin.unregister()
     try:
-        from recbole import quick_start
+        with ray_is_imported_late():
+            from recbole import quick_start
 
         with pytest.raises(Exception, match=r"[Ww]eights"):
             quick_start.load_data_and_model(str(pickled))  # RecBole's own

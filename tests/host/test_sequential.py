@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import recbole.model.sequential_recommender
 import torch
 from recbole.data.dataset import SequentialDataset
 from recbole.data.interaction import Interaction
@@ -139,7 +140,8 @@ def test_a_run_can_be_repeated_from_its_settings(data, tmp_path):
 
 @pytest.mark.parametrize("name", sorted(NOT_RUNNABLE))
 def test_models_that_need_more_than_ids_are_refused(name):
-    with pytest.raises(UserError, match="needs item features"):
+    there = hasattr(recbole.model.sequential_recommender, name)  # 1.2.0 lacks some
+    with pytest.raises(UserError, match="needs item features" if there else "there is no model"):
         find_model(name)
 
 

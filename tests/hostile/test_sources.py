@@ -130,14 +130,15 @@ def output_with_a_long_name(here):
     return ["convert", "table", "a.csv", f"out/{'x' * 250}"]
 
 
-@bait("claims 20,000,000 rows, which no rating data")
+@bait("claims 100,000,000 rows, which no rating data")
 def parquet_of_billions_of_rows(here):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    column = pa.array(np.zeros(20_000_000, np.int8))
+    column = pa.array(np.zeros(100_000_000, np.int8))
     path = here / "a.parquet"
-    pq.write_table(pa.table({"user_id": column, "item_id": column}), path, compression="zstd")
+    small = {"compression": "zstd", "row_group_size": 100_000_000, "write_statistics": False}
+    pq.write_table(pa.table({"user_id": column, "item_id": column}), path, **small)
     return ["convert", "table", "a.parquet", "out/shop"]
 
 
