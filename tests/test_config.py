@@ -18,6 +18,8 @@ from recbole_dmf.host.recbole_evaluation import prepare_with_recbole
 from recbole_dmf.options import merged
 from recbole_dmf.prepare import prepare
 
+pytestmark = pytest.mark.slow
+
 PROTOCOL = {
     "split": {"LS": "latest_test_random_valid"},
     "group_by": "user",
@@ -119,7 +121,6 @@ def frame_of(path):
     return frame.rename(columns=lambda name: name.partition(":")[0])
 
 
-@pytest.mark.slow
 def test_uni200_draws_200_for_the_papers_targets(tmp_path):
     """On the command line, end to end; targets and numbers by pandas."""
     command = [sys.executable, "-m", "recbole_dmf.cli", "--model=ItemPop", "--dataset=ml-100k"]
@@ -172,7 +173,6 @@ def parts_of(eval_args, **options):
     return pairs, prepared
 
 
-@pytest.mark.slow
 def test_a_ratio_alone_keeps_the_order_of_time_exact():
     """80, 10 and 10 per cent of each user's interactions by 64-bit time, in the file's order."""
     pairs, prepared = parts_of({"split": RATIO})

@@ -14,6 +14,8 @@ from recbole_dmf import run_recbole
 from recbole_dmf.errors import UserError
 from recbole_dmf.training.checkpoint import load_checkpoint
 
+pytestmark = pytest.mark.slow
+
 FAST = {"epochs": 2, "learning_rate": 0.01, "init": "xavier", "show_progress": False}
 
 
@@ -105,7 +107,6 @@ def test_same_users_items_and_candidates_for_every_model(run):
     assert first["counts"] == second["counts"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("model", ["DMF", "BPR"])
 def test_a_runs_config_repeats_it_to_the_last_digit(run, tmp_path, model):
     options = FAST if model == "DMF" else {"epochs": 2}

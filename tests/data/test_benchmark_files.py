@@ -17,6 +17,8 @@ from recbole_dmf.errors import UserError
 from recbole_dmf.host import lookup, properties
 from recbole_dmf.prepare import prepare
 
+pytestmark = pytest.mark.slow
+
 TOKENS = np.array(["[PAD]", *(f"u{n}" for n in range(1, 9))])
 HEADER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
 

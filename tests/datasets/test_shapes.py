@@ -14,6 +14,8 @@ from recbole_dmf.datasets.formats import detect
 from recbole_dmf.datasets.mend import fix_folder
 from recbole_dmf.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def converted(tmp_path, capsys):

@@ -21,6 +21,8 @@ from recbole_dmf.prepare import prepare
 from recbole_dmf.run import run_recbole
 from recbole_dmf.serving.model_file import read_model_file
 
+pytestmark = pytest.mark.slow
+
 SMALL = {
     "RecentPop": {},
     "SequentialKNN": {},

@@ -16,6 +16,8 @@ from recbole_dmf.prepare import prepare
 from recbole_dmf.run import run_in
 from recbole_dmf.training.checkpoint import load_checkpoint, save_checkpoint
 
+pytestmark = pytest.mark.slow
+
 # Options for a run of two epochs.
 MODELS = {
     "DMF": {"init": "xavier", "learning_rate": 0.01},
@@ -229,7 +231,6 @@ def blocks(tmp_path_factory):
     return write_inter(tmp_path_factory.mktemp("blocks"), rows, "blocks")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", LEARNS)
 def test_planted_blocks_are_found(name, blocks, tmp_path):
     run = Run(tmp_path, name, blocks, "blocks", **{"train_batch_size": 256, **LEARNS[name]})
@@ -256,7 +257,6 @@ DMF = {"preset": "dmf-scaled-cosine", "epochs": 15, "learning_rate": 0.01, "trai
 SASREC = {"hidden_size": 16, "epochs": 15, "learning_rate": 0.01, "train_batch_size": 4000}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "options", "found"),
     [

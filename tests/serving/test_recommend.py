@@ -12,6 +12,8 @@ from finished_runs import HARD_IDS
 from recbole_dmf.errors import UserError
 from recbole_dmf.serving.recommend import Recommender, top_k
 
+pytestmark = pytest.mark.slow
+
 MODELS = [
     "DMF-cosine", "DMF-scaled", "DMF-dot", "DMF-binary", "DMF-relu", "DMF-deep", "DMF-bias",
     "DMF-recent", "LFM", "BPR", "EASE", "ItemKNN", "ItemPop", "EALS", "NeuMFp", "LightGCN",

@@ -14,6 +14,8 @@ from recbole_dmf.training import trainer
 from recbole_dmf.training.checkpoint import load_checkpoint
 from recbole_dmf.training.resume import changed_attributes, note_attributes, set_attributes
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def run(tiny, tmp_path):
