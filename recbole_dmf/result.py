@@ -65,7 +65,7 @@ def make_result(
         "eval_args": config["eval_args"],
         "data_sha256": prepared.sha256,
         "split_seed": config["split_seed"],
-        "reads_order": bool(getattr(model, "reads_order", False) or config["recent_items"]),
+        "reads_order": prepared.train.has_order,
         "parameters": n_stored(model),
         "seconds": {
             "train": trainer.seconds["train"] + trainer.built_seconds,

@@ -4,16 +4,22 @@
 python run_scripts/pages.py
 """
 
-import csv
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from recbole_dmf.evaluation.metrics import WARM
 from recbole_dmf.experiments.claims import claims_page
 from recbole_dmf.experiments.habit_page import habit_page
+from recbole_dmf.experiments.measured_figures import (
+    METRICS,
+    both_shares,
+    figures_on_test,
+    markdown_table,
+)
 from recbole_dmf.experiments.order_page import blocks_text, headline_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,7 +27,6 @@ MEASURED = ROOT / "run_scripts" / "measured"
 START, END = "<!-- drawn by run_scripts/pages.py -->", "<!-- end -->"
 OLD_ML_1M = "**Old ml-1m file, 2,999 users; to be measured again.**"
 OLD = ("best-ml-1m", "table2-ml-1m-2999-users")  # measured on that file
-WARM = "warm"
 HEADLINE = ("ml-100k", "ml-latest-small", "amazon-music")  # data sets of README's table
 COMPARISONS = {  # folder -> heading
     "best-ml-100k": "Table 2 and beyond, ml-100k",
@@ -76,15 +81,10 @@ ml-1m file (1,000,209 ratings, 2,999 users with known times) and are to be measu
 
 def figures(folder: Path, reading: str = "expected") -> dict[str, tuple[float, float, int]]:
     """{model: (HR@10, NDCG@10, seeds)} on test in a reading, means over seeds; {} without it."""
-    found: dict[str, dict[str, list[float]]] = {}
-    with (folder / "results.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            if (row["phase"], row["reading"]) == ("test", reading):
-                of_model = found.setdefault(row["model"], {})
-                of_model.setdefault(row["metric"], []).append(float(row["value"]))
     return {
-        model: (mean(values["hit@10"]), mean(values["ndcg@10"]), len(values["hit@10"]))
-        for model, values in found.items()
+        model: (mean(of["hit@10"]), mean(of["ndcg@10"]), len(of["hit@10"]))
+        for model, readings in figures_on_test(folder).items()
+        if (of := readings.get(reading))
     }
 
 
@@ -92,17 +92,6 @@ def read_json(path: Path) -> dict[str, Any]:
     """The content of a data file."""
     content: dict[str, Any] = json.loads(path.read_text())
     return content
-
-
-def share(value: float | None) -> str:
-    """A share with three digits, as the paper writes it: .687."""
-    return "" if value is None else f"{value:.3f}".removeprefix("0")
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def comparison_table(folder: Path) -> str:
@@ -115,22 +104,26 @@ def comparison_table(folder: Path) -> str:
     for model in models:
         hit, ndcg, seeds = measured[model]
         paper = about["expected"].get(model, {})
-        ours = f"{share(hit)} / {share(ndcg)}"
-        theirs = f"{share(paper['hit@10'])} / {share(paper['ndcg@10'])}" if paper else ""
+        ours = both_shares((hit, ndcg))
+        theirs = both_shares(paper[metric] for metric in METRICS) if paper else ""
         count = "deterministic" if model in about["deterministic"] else str(seeds)
         order = "yes" if model in readers else "no"
-        leading = [f"{share(warm[model][0])} / {share(warm[model][1])}"] if warm else []
+        leading = [both_shares(warm[model][:2])] if warm else []
         rows.append([model, order, count, *leading, ours, theirs])
     names = ["HR@10 / NDCG@10 warm", "expected"] if warm else ["HR@10 / NDCG@10"]
-    return table(["model", "reads order", "seeds", *names, "paper"], rows)
+    return markdown_table(["model", "reads order", "seeds", *names, "paper"], rows)
 
 
 def misleads(folder: Path, about: dict[str, Any]) -> bool:
     """Whether the audit of a comparison's data has the warm figures lead."""
     path = folder / "audit.json"
-    if not path.is_file():
-        path = MEASURED / f"audit-{about['dataset']}.json"
-    return bool(read_json(path)["headline"] == WARM)
+    found = read_json(path) if path.is_file() else audit_of(about["dataset"])
+    return bool(found["headline"] == WARM)
+
+
+def audit_of(dataset: str) -> dict[str, Any]:
+    """The audit of a data set under the paper's protocol."""
+    return read_json(MEASURED / f"audit-{dataset}.json")
 
 
 def caution(folder: Path) -> str:
@@ -201,7 +194,7 @@ def cost_table() -> str:
         theirs, ours = medians["recbole"].get(name), medians["ours"].get(name)
         if theirs is not None and ours is not None:
             rows.append([words, f"{theirs:,.2f}", f"{ours:,.2f}", f"{theirs / ours:.1f}"])
-    return table(["", "RecBole's DMF", "ours", "ratio"], rows)
+    return markdown_table(["", "RecBole's DMF", "ours", "ratio"], rows)
 
 
 def quality_text() -> str:
@@ -227,7 +220,9 @@ def growth_table(name: str, side: str, columns: Sequence[str]) -> str:
             + ["" if value is None else f"{value:,.2f}" for value in seconds]
             + ["" if memory is None else f"{memory:,.0f}"]
         )
-    return table(["ratings (users x items)", *(f"{c} (s)" for c in columns), "peak MB"], rows)
+    return markdown_table(
+        ["ratings (users x items)", *(f"{c} (s)" for c in columns), "peak MB"], rows
+    )
 
 
 def speed_page() -> str:
@@ -273,11 +268,10 @@ def readme_table() -> str:
     for model, words in names.items():
         hit, ndcg, _ = measured[model]
         theirs = paper.get(model)
-        figure = f"{share(theirs['hit@10'])} / {share(theirs['ndcg@10'])}" if theirs else ""
-        rows.append([words, f"{share(hit)} / {share(ndcg)}", figure])
-    beside = table(["ml-100k, HR@10 / NDCG@10", "here", "the paper"], rows)
-    audits = {name: read_json(MEASURED / f"audit-{name}.json") for name in HEADLINE}
-    readings = {name: audit["headline"] for name, audit in audits.items()}
+        figure = both_shares(theirs[metric] for metric in METRICS) if theirs else ""
+        rows.append([words, both_shares((hit, ndcg)), figure])
+    beside = markdown_table(["ml-100k, HR@10 / NDCG@10", "here", "the paper"], rows)
+    readings = {name: audit_of(name)["headline"] for name in HEADLINE}
     return f"{beside}\n{headline_table(MEASURED, readings)}"
 
 

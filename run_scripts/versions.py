@@ -31,9 +31,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 SUPPORTED = [f"3.{minor}" for minor in range(10, 15)]
-EXTRAS = ["report", "tune", "faiss", "onnx", "safetensors", "parquet"]
+EXTRAS = ["report", "tune", "faiss", "onnx", "safetensors", "parquet", "dask"]
 # As `--extra=test` without the linters.
-TOOLS = ["pytest", "hypothesis", "coverage", "nbclient", "ipykernel"]
+TOOLS = ["pytest", "pytest-xdist", "hypothesis", "coverage", "nbclient", "ipykernel"]
 MODELS = (
     *("BPR", "LightGCN", "EASE", "NeuMF", "ItemKNN"),
     *("Pop", "MultiVAE", "NGCF", "SLIMElastic", "RecVAE"),
@@ -163,6 +163,7 @@ class Environment:
         start = time.perf_counter()
         done = called(
             *(self.folder / "bin" / "pytest", "-p", "no:cacheprovider", *selection),
+            *("-n", "auto", "--dist=loadfile"),
             cwd=beside,
             env=self.variables,
         )

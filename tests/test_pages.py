@@ -57,7 +57,7 @@ def test_tables_that_mislead_say_so_and_warm_figures_lead():
     rows = csv.DictReader((pages.MEASURED / "itempop-ml-1m-raw/results.csv").open())
     found = {(row["metric"], row["reading"]): row["value"] for row in rows}
     hit, ndcg = (float(found[metric, "warm"]) for metric in ("hit@10", "ndcg@10"))
-    line = f"| {pages.share(hit)} / {pages.share(ndcg)} | "
+    line = f"| {pages.both_shares((hit, ndcg))} | "
     assert "| HR@10 / NDCG@10 warm | expected |" in section_of("itempop-ml-1m-raw")
     assert line in section_of("itempop-ml-1m-raw")
 

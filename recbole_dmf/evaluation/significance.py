@@ -244,9 +244,24 @@ def compare_with_best_other(
     Raises:
         UserError: the models' users differ, or there are fewer than 2 users.
     """
+    return compare_in_blocks(values, [blocks], run_means, seed)[0]
+
+
+def compare_in_blocks(
+    values: Mapping[str, pd.Series],
+    divisions: Sequence[Mapping[str, Hashable] | None],
+    run_means: Mapping[str, Sequence[float]] | None = None,
+    seed: int = 2020,
+) -> list[dict[str, Comparison]]:
+    """`compare_with_best_other` for several divisions into blocks, each pair tested once.
+
+    Args:
+        values, run_means, seed: as there.
+        divisions: `blocks` as there, one after another.
+    """
     names = list(values)
     if len(names) < 2:
-        return {}
+        return [{} for _ in divisions]
     first = values[names[0]]
     for name in names:
         _check_users(values[name], name, first, names[0])
@@ -258,21 +273,18 @@ def compare_with_best_other(
     means = {name: round(float(table[name].mean()), _DECIMALS) for name in names}
     runs = run_means or {name: [float(table[name].mean())] for name in names}
     found: dict[tuple[str, str], Comparison] = {}
-    result = {}
-    for name in names:
-        rivals = [n for n in names if n != name and (not blocks or blocks[n] == blocks[name])]
-        if not rivals:
-            continue
-        other = max(rivals, key=means.__getitem__)
+
+    def compare(name: str, other: str) -> Comparison:
+        if (name, other) in found:
+            return found[name, other]
         if (other, name) in found:
-            result[name] = _swapped(found[other, name])
-            continue
+            return _swapped(found[other, name])
         difference = np.round(table[name] - table[other], _DECIMALS)
         pair = (name, other) if (name, other) in corrected else (other, name)
         p_value, p_holm = map(float, corrected[pair])
         low, high = bootstrap_interval(difference, seed)
         by_seed = np.round(np.subtract.outer(runs[name], runs[other]), _DECIMALS)
-        result[name] = found[name, other] = Comparison(
+        found[name, other] = Comparison(
             name,
             other,
             float(difference.mean()),
@@ -283,7 +295,17 @@ def compare_with_best_other(
             float(by_seed.min()),
             float(by_seed.max()),
         )
-    return result
+        return found[name, other]
+
+    results = []
+    for blocks in divisions:
+        result = {}
+        for name in names:
+            rivals = [n for n in names if n != name and (not blocks or blocks[n] == blocks[name])]
+            if rivals:
+                result[name] = compare(name, max(rivals, key=means.__getitem__))
+        results.append(result)
+    return results
 
 
 def _swapped(c: Comparison) -> Comparison:

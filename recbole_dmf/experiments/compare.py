@@ -142,6 +142,12 @@ def _run_all(
     failures: list[dict[str, Any]] = about["failures"]
     hashes: dict[str, tuple[str, str]] = {}  # phase -> (candidates' hash, first run that has it)
     place = {run.name: f"[{number}/{len(runs)}] {run.name}" for number, run in enumerate(runs, 1)}
+    readers: set[str] = set()
+
+    def note(run: PlannedRun, result: dict[str, Any]) -> None:
+        _check_candidates(result, run, hashes)
+        if reads_order(result):
+            readers.add(run.column.label)
 
     def save() -> None:
         write_text(folder / "comparison.json", json.dumps(about, indent=2))
@@ -153,11 +159,11 @@ def _run_all(
         known, at_once = [*runs, *others, *later], runs_at_once(runs, jobs)
         left = time_left(known, [*to_come, *later], at_once)
         print(f"{place[run.name]}: {_figures(result, about['metrics'])}{left}", flush=True)
-        _check_candidates(result, run, hashes)
+        note(run, result)
 
     try:
         save()
-        to_make = _not_there(runs, others, place, hashes, report)
+        to_make = _not_there(runs, others, place, note, report)
         for run, message in make_runs(folder, to_make, jobs):
             if message is None:
                 report(run)
@@ -175,9 +181,6 @@ def _run_all(
         ) from None
     order = [(run.column.label, run.seed) for run in runs]
     failures.sort(key=lambda failure: order.index((failure["model"], failure["seed"])))
-    readers = {
-        r.column.label for r in runs if is_finished(r.folder) and reads_order(read_result(r.folder))
-    }
     about["reads_order"] = [label for label in about["models"] if label in readers]
     save()
     return failures
@@ -187,7 +190,7 @@ def _not_there(
     runs: Sequence[PlannedRun],
     others: Sequence[PlannedRun],
     place: Mapping[str, str],
-    hashes: dict[str, tuple[str, str]],
+    note: Callable[[PlannedRun, dict[str, Any]], None],
     report: Callable[[PlannedRun], None],
 ) -> list[tuple[str, str, PlannedRun]]:
     """The runs that are to be made, as `make_runs` takes them; those like others are copied."""
@@ -197,7 +200,7 @@ def _not_there(
         equal = None if reason is None else _equal_run(run, others)
         if reason is None:
             print(f"{place[run.name]}: finished before", flush=True)
-            _check_candidates(read_result(run.folder), run, hashes)
+            note(run, read_result(run.folder))
         elif equal is not None:
             about = f"copied from {equal.folder}, which has its options"
             print(f"\n{place[run.name]}: {about}", flush=True)

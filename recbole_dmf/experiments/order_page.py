@@ -4,7 +4,6 @@ A block is a comparison's folder: `order-DATASET` or `no-order-DATASET`, as `rec
 writes it. The paired tests are those of its summary.md, among the models of the block.
 """
 
-import csv
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,11 +11,11 @@ from pathlib import Path
 from statistics import fmean
 
 from recbole_dmf.errors import UserError
+from recbole_dmf.experiments.measured_figures import both_shares, figures_on_test, markdown_table
 from recbole_dmf.experiments.plan import read_experiment
 
 BLOCKS = {"order": "reads the order", "no-order": "doesn't"}
 DATASETS = ("ml-100k", "ml-1m", "ml-latest-small", "amazon-music")
-METRICS = ("hit@10", "ndcg@10")
 SEEDS = 3  # of a model that draws random numbers; fewer are said
 _PAIRS = "## Each model against the best other model, per user"
 
@@ -51,15 +50,10 @@ def read_block(folder: Path) -> list[Row]:
     """
     try:
         about = json.loads((folder / "comparison.json").read_text())
-        lines = (folder / "results.csv").read_text().splitlines()
+        found = figures_on_test(folder)
         tests = _tests((folder / "summary.md").read_text())
     except OSError as error:
         raise UserError(f"{folder} is no comparison that has run ({error}).") from error
-    found: dict[str, dict[str, dict[str, list[float]]]] = {}
-    for row in csv.DictReader(lines):
-        if row["phase"] == "test" and row["metric"] in METRICS:
-            of_reading = found.setdefault(row["model"], {}).setdefault(row["reading"], {})
-            of_reading.setdefault(row["metric"], []).append(float(row["value"]))
     rows = []
     for model, readings in found.items():
         values = {
@@ -81,11 +75,6 @@ def _tests(summary: str) -> dict[str, tuple[str, str, str]]:
     cells = [[c.strip() for c in line.strip("|").split("|")] for line in section.splitlines()]
     rows = [row for row in cells if len(row) > 6 and row[1] == "NDCG@10"]
     return {row[0].replace("\\", ""): (row[2].replace("\\", ""), row[3], row[6]) for row in rows}
-
-
-def share(values: tuple[float, float]) -> str:
-    """HR@10 and NDCG@10 as the paper writes them: .687 / .409."""
-    return " / ".join(f"{v:.3f}".removeprefix("0") for v in values)
 
 
 def missing(name: str, rows: list[Row]) -> list[str]:
@@ -114,12 +103,12 @@ def block_table(rows: list[Row]) -> str:
     readings = [r for r in ("expected", "warm", "full") if all(r in row.values for row in rows)]
     header = ["model", "seeds", *(f"HR@10 / NDCG@10 {r}" for r in readings)]
     header += ["NDCG@10 against the best other", "p (Holm)"]
-    lines = [header, ["---"] * len(header)]
+    lines = []
     for row in rows:
-        figures = [share(row.values[r]) for r in readings]
+        figures = [both_shares(row.values[r]) for r in readings]
         against = f"{row.difference} ({row.against})" if row.against else ""
         lines.append([row.model, row.seeds, *figures, against, row.p + " *" * row.differs])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown_table(header, lines)
 
 
 def blocks_text(measured: Path) -> str:
@@ -152,7 +141,7 @@ def headline_table(measured: Path, readings: Mapping[str, str]) -> str:
     datasets = list(readings)
     header = ["HR@10 / NDCG@10", "order"]
     header += [d if reading == "expected" else f"{d}, {reading}" for d, reading in readings.items()]
-    lines = [header, ["---"] * len(header)]
+    lines = []
     for name, words in BLOCKS.items():
         folders = {dataset: measured / f"{name}-{dataset}" for dataset in datasets}
         blocks = {d: read_block(folder) if folder.is_dir() else [] for d, folder in folders.items()}
@@ -160,14 +149,14 @@ def headline_table(measured: Path, readings: Mapping[str, str]) -> str:
             lines.append(
                 [model, words, *(_cell(name, blocks[d], model, readings[d]) for d in datasets)]
             )
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown_table(header, lines)
 
 
 def _cell(name: str, rows: list[Row], model: str, reading: str) -> str:
     row = next((row for row in rows if row.model == model), None)
     if row is None or reading not in row.values:
         return ""
-    text = share(row.values[reading])
+    text = both_shares(row.values[reading])
     if row.seeds.isdigit() and int(row.seeds) < SEEDS:
         text += f" ({row.seeds} seed{'s' * (row.seeds != '1')})"
     ahead = row is rows[0] and row.differs and not missing(name, rows)

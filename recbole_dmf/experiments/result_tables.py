@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from recbole_dmf.evaluation.metrics import WARM
 from recbole_dmf.evaluation.significance import (
     Comparison,
-    compare_with_best_other,
+    compare_in_blocks,
     mean_over_seeds,
 )
 from recbole_dmf.experiments import audit_file, plots
@@ -46,10 +46,9 @@ def tables_and_notes(c: Compared) -> tuple[list[ResultTable], list[str]]:
     """
     finished = {label: runs for label, runs in c.runs.items() if runs}
     first = headline(c.metrics)
-    of_all = {metric: _tests(finished, metric, c.reading) for metric in first}
-    tests = of_all
-    if len(set(c.reads_order.values())) == 2:
-        tests = {m: _tests(finished, m, c.reading, c.reads_order) for m in first}
+    of_all, tests = {}, {}
+    for metric in first:
+        of_all[metric], tests[metric] = _tests(finished, metric, c.reading, c.reads_order)
     tables = [_quality(c, tests, c.reading)]
     if c.reading != "expected":
         tables.append(_quality(c, {metric: {} for metric in first}, "expected"))
@@ -80,8 +79,9 @@ def _tests(
     runs: Mapping[str, list[Run]],
     metric: str,
     reading: str,
-    blocks: Mapping[str, bool] | None = None,
-) -> dict[str, Comparison]:
+    blocks: Mapping[str, bool],
+) -> list[dict[str, Comparison]]:
+    """Each model against the best other of all, and of its block; empty with one user."""
     values = {
         label: mean_over_seeds(
             [run.per_user(metric, reading) for run in group], [str(run.folder) for run in group]
@@ -89,9 +89,9 @@ def _tests(
         for label, group in runs.items()
     }
     if len(next(iter(values.values()))) < 2:
-        return {}  # nothing to pair
+        return [{}, {}]  # nothing to pair
     means = {label: [run.metric(metric, reading) for run in group] for label, group in runs.items()}
-    return compare_with_best_other(values, means, blocks=blocks)
+    return compare_in_blocks(values, [None, blocks], means)
 
 
 def _spread(values: Sequence[float], digits: int) -> str:

@@ -97,7 +97,6 @@ def sequences(
 class _ReadsHistory:
     """What stands in front of RecBole's class: it looks the sequences up for those who ask."""
 
-    reads_order = True
     ITEM_SEQ: str
     ITEM_SEQ_LEN: str
     ITEM_ID: str

@@ -154,6 +154,7 @@ def scheduler(tmp_path_factory):
     log = (folder / "log.txt").open("w")
     started = [subprocess.Popen(c, stdout=log, stderr=log, **more) for c in commands]
     while not file.is_file():
+        assert started[0].poll() is None, (folder / "log.txt").read_text()
         time.sleep(0.1)
     yield json.loads(file.read_text())["address"]
     for process in reversed(started):

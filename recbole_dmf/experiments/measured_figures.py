@@ -1,0 +1,34 @@
+"""Figures of a comparison that was kept without its runs, and how pages write them."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+METRICS = ("hit@10", "ndcg@10")
+
+
+def figures_on_test(folder: Path) -> dict[str, dict[str, dict[str, list[float]]]]:
+    """HR@10 and NDCG@10 on test in results.csv: {model: {reading: {metric: a value per run}}}."""
+    found: dict[str, dict[str, dict[str, list[float]]]] = {}
+    with (folder / "results.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            if row["phase"] == "test" and row["metric"] in METRICS:
+                of_reading = found.setdefault(row["model"], {}).setdefault(row["reading"], {})
+                of_reading.setdefault(row["metric"], []).append(float(row["value"]))
+    return found
+
+
+def share(value: float | None) -> str:
+    """A share with three digits, as the paper writes it: .687."""
+    return "" if value is None else f"{value:.3f}".removeprefix("0")
+
+
+def both_shares(values: Iterable[float]) -> str:
+    """HR@10 and NDCG@10: .687 / .409."""
+    return " / ".join(map(share, values))
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
