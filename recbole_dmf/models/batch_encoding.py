@@ -70,7 +70,7 @@ def batch_softmax(
     place_of[item[m:]] = places[m:]
     own_p = (p if p_of is None else p[p_of[:m]])[:m] * model.scale()
     own = (own_p * q[places[:m]]).sum(dim=-1)
-    beside = own.new_zeros(len(negatives))
+    beside = None
     if model.popularity is not None:
         own = own + model.popularity(item[:m], None if value is None else label[:m])
         beside = model.popularity(negatives)
@@ -78,15 +78,14 @@ def batch_softmax(
     return sampled_softmax(own, own_p, q[place_of[negatives]], beside, known)
 
 
-def _known(model: "DMF", user: Tensor, items: Tensor) -> Tensor:
-    """Which of `items`, int64 [m], are training items of users, int64 [n]: bool [n, m]."""
+def _known(model: "DMF", user: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+    """Where `items`, int64 [m], are training items of users, int64 [n]: rows and columns."""
     rows = model.input_of_users.rows.take(user)
-    column_of = torch.full((model.n_items,), len(items), device=user.device)
+    column_of = torch.full((model.n_items,), -1, device=user.device)
     column_of[items] = torch.arange(len(items), device=user.device)
     row = torch.arange(len(user), device=user.device).repeat_interleave(rows.start.diff())
-    known = torch.zeros(len(user), len(items) + 1, dtype=torch.bool, device=user.device)
-    known[row, column_of[rows.column]] = True
-    return known[:, :-1]
+    column = column_of[rows.column]
+    return row[column >= 0], column[column >= 0]
 
 
 def batch_vectors(

@@ -84,33 +84,41 @@ class _Softmax(torch.autograd.Function):
     """`sampled_softmax` in blocks of positives, its gradient made with the loss."""
 
     @staticmethod
-    def forward(ctx, own, p, q, beside, known):
-        of_own, of_p = torch.empty_like(own), torch.empty_like(p)
-        of_q, of_beside = torch.zeros_like(q), torch.zeros_like(beside)
+    def forward(ctx, own, p, q, beside, row, column):
+        of_own, of_p, of_q = torch.empty_like(own), torch.empty_like(p), torch.zeros_like(q)
+        of_beside = None if beside is None else torch.zeros_like(beside)
         total = own.new_zeros((), dtype=torch.float64)
         size = max(1, _LOGITS_PER_BLOCK // max(1, len(q)))
-        for start in range(0, len(own), size):
-            part = slice(start, start + size)
-            weight = torch.addmm(beside, p[part], q.T).masked_fill_(known[part], -torch.inf)
+        starts = torch.arange(0, len(own) + size, size, device=row.device)
+        pairs = torch.searchsorted(row, starts).tolist()
+        for number, start in enumerate(range(0, len(own), size)):
+            part, known = slice(start, start + size), slice(*pairs[number : number + 2])
+            weight = p[part] @ q.T if beside is None else torch.addmm(beside, p[part], q.T)
+            weight[row[known] - start, column[known]] = -torch.inf
             top = torch.maximum(weight.amax(dim=1), own[part])
             weight.sub_(top[:, None]).exp_()
             mine = own[part] - top
             normaliser = weight.sum(dim=1) + mine.exp()
             total += (normaliser.log() - mine).sum()
-            weight.div_(normaliser[:, None])
             of_own[part] = mine.exp() / normaliser - 1
-            torch.mm(weight, q, out=of_p[part])
-            of_q.addmm_(weight.T, p[part])
-            of_beside += weight.sum(dim=0)
-        ctx.save_for_backward(*(slope.div_(len(own)) for slope in (of_own, of_p, of_q, of_beside)))
+            share = normaliser.reciprocal()[:, None]
+            torch.mm(weight, q, out=of_p[part]).mul_(share)
+            of_q.addmm_(weight.T, p[part] * share)
+            if of_beside is not None:
+                of_beside.addmv_(weight.T, share[:, 0])
+        slopes = own.new_zeros(0) if of_beside is None else of_beside, of_own, of_p, of_q
+        ctx.save_for_backward(*(slope.div_(len(own)) for slope in slopes))
         return (total / len(own)).to(own.dtype)
 
     @staticmethod
     def backward(ctx, grad):
-        return *(grad * slope for slope in ctx.saved_tensors), None
+        of_beside, *slopes = (grad * slope for slope in ctx.saved_tensors)
+        return *slopes, of_beside if ctx.needs_input_grad[3] else None, None, None
 
 
-def sampled_softmax(own: Tensor, p: Tensor, q: Tensor, beside: Tensor, known: Tensor) -> Tensor:
+def sampled_softmax(
+    own: Tensor, p: Tensor, q: Tensor, beside: Tensor | None, known: tuple[Tensor, Tensor]
+) -> Tensor:
     """Mean cross-entropy of each positive among itself and the negatives, shape [].
 
     Not in the paper: where Eq. (11) weighs every pair alone, this moves a positive to the top of
@@ -121,7 +129,7 @@ def sampled_softmax(own: Tensor, p: Tensor, q: Tensor, beside: Tensor, known: Te
         own: float [n], logits of the positives.
         p: float [n, factors], q: float [m, factors], m > 0; p q^T + `beside` are the logits of the
             positives' users with the negatives.
-        beside: float [m].
-        known: bool [n, m], which of these are not counted.
+        beside: float [m]; None: zeros.
+        known: row and column, int64 each, of those logits that are not counted; rows ascend.
     """
-    return _Softmax.apply(own, p, q, beside, known)
+    return _Softmax.apply(own, p, q, beside, *known)

@@ -17,65 +17,35 @@ from torch import Tensor, nn
 from recbole_dmf.data.history import History
 from recbole_dmf.data.interactions import row_starts
 from recbole_dmf.errors import UserError
+from recbole_dmf.models.dropout import dropout
+from recbole_dmf.models.gradients import sampled_softmax
 from recbole_dmf.models.sequential import history_of, latest_items, moments, read_history, take
 from recbole_dmf.options import Config, number
 
 START = 0  # what a sequence begins with: RecBole's padding item, which no user has
-_LOGITS_PER_BLOCK = 1_000_000  # 4 MB, which stay in the cache
 _USERS_PER_BLOCK = 256
 
 
-class _SoftmaxLoss(torch.autograd.Function):
-    """`softmax_loss` in blocks of positions: no [n, n_items] matrix is kept for the gradient."""
-
-    @staticmethod
-    def forward(ctx, h, items, target):
-        of_h, of_items = torch.empty_like(h), torch.zeros_like(items)
-        total = h.new_zeros((), dtype=torch.float64)
-        size = max(1, _LOGITS_PER_BLOCK // len(items))
-        for rows, chosen, slope in zip(
-            h.split(size), target[:, None].split(size), of_h.split(size), strict=True
-        ):
-            logit = rows @ items.T
-            highest = logit.amax(dim=1, keepdim=True)
-            own = logit.gather(1, chosen) - highest
-            weight = logit.sub_(highest).exp_()
-            normaliser = weight.sum(dim=1, keepdim=True)
-            total += (normaliser.log() - own).sum()
-            weight.div_(normaliser)
-            weight.scatter_add_(1, chosen, weight.new_full(chosen.shape, -1.0))
-            torch.mm(weight, items, out=slope)
-            of_items.addmm_(weight.T, rows)
-        ctx.save_for_backward(of_h.div_(len(h)), of_items.div_(len(h)))
-        return (total / len(h)).to(h.dtype)
-
-    @staticmethod
-    def backward(ctx, grad):
-        of_h, of_items = ctx.saved_tensors
-        return grad * of_h, grad * of_items, None
-
-
-def softmax_loss(h: Tensor, items: Tensor, target: Tensor) -> Tensor:
-    """Mean cross-entropy of softmax(h items^T) with the targets, shape [].
+def softmax_loss(h: Tensor, items: Tensor, target: Tensor, negative: Tensor | None) -> Tensor:
+    """Mean cross-entropy of each target among itself and the negatives, shape [].
 
     Args:
         h: float [n, width], n > 0.
         items: float [n_items, width].
         target: int64 [n], rows of `items`.
+        negative: int64 [k], ascending, of all positions; not counted where it is the target.
+            None: all items.
     """
-    return _SoftmaxLoss.apply(h, items, target)
-
-
-def sampled_softmax_loss(h: Tensor, items: Tensor, target: Tensor, negative: Tensor) -> Tensor:
-    """Mean cross-entropy of each target among itself and the negatives, shape [].
-
-    Args:
-        h, items, target: as in `softmax_loss`.
-        negative: int64 [k], of all positions; not counted where it is the target.
-    """
-    own = (h * items[target]).sum(dim=1, keepdim=True)
-    other = (h @ items[negative].T).masked_fill(target[:, None] == negative, -torch.inf)
-    return (torch.cat([own, other], dim=1).logsumexp(dim=1) - own[:, 0]).mean()
+    q = items if negative is None else items[negative]
+    if negative is None:
+        known = torch.arange(len(h), device=h.device), target
+    else:
+        first, last = (torch.searchsorted(negative, target, right=side) for side in (False, True))
+        count = last - first
+        row = torch.arange(len(h), device=h.device).repeat_interleave(count)
+        before = row_starts(count)[:-1].long()
+        known = row, torch.arange(len(row), device=h.device) - before[row] + first[row]
+    return sampled_softmax((h * items[target]).sum(dim=1), h, q, None, known)
 
 
 def windows(
@@ -107,6 +77,16 @@ def windows(
     return sequence, begin, end - begin
 
 
+def attention(query: Tensor, key: Tensor, value: Tensor, dropout_p: float) -> Tensor:
+    """Causal self-attention, [n, heads, length, width] each (Eq. 2 of the source)."""
+    if not (query.is_cpu and dropout_p):
+        return F.scaled_dot_product_attention(query, key, value, None, dropout_p, is_causal=True)
+    length = query.shape[-2]  # torch's own takes as many operations here, and slower dropout
+    later = torch.ones(length, length, dtype=torch.bool).triu(1)
+    score = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
+    return dropout(score.masked_fill_(later, -torch.inf).softmax(dim=-1), dropout_p) @ value
+
+
 class Block(nn.Module):
     """Self-attention and a point-wise network, each with layer norm, dropout and a short cut.
 
@@ -125,13 +105,11 @@ class Block(nn.Module):
         n, length, width = x.shape
         parts = self.query_key_value(self.attention_norm(x)).view(n, length, 3, self.heads, -1)
         query, key, value = parts.permute(2, 0, 3, 1, 4)
-        dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(
-            query, key, value, dropout_p=dropout, is_causal=True
-        ).transpose(1, 2)
-        x = x + F.dropout(self.out(mixed.reshape(n, length, width)), self.dropout, self.training)
-        inner = F.dropout(self.inner(self.network_norm(x)).relu(), self.dropout, self.training)
-        return x + F.dropout(self.outer(inner), self.dropout, self.training)
+        p = self.dropout if self.training else 0.0
+        mixed = attention(query, key, value, p).transpose(1, 2)
+        x = x + dropout(self.out(mixed.reshape(n, length, width)), p)
+        inner = dropout(self.inner(self.network_norm(x)).relu(), p)
+        return x + dropout(self.outer(inner), p)
 
 
 class SASRec(GeneralRecommender):
@@ -191,7 +169,7 @@ class SASRec(GeneralRecommender):
                 nothing before it.
         """
         x = self.item_embedding(item) + self.position_embedding.weight[: item.shape[1]]
-        x = F.dropout(x, self.dropout, self.training)
+        x = dropout(x, self.dropout if self.training else 0.0)
         for block in self.blocks:
             x = block(x)
         return self.norm(x)
@@ -221,11 +199,10 @@ class SASRec(GeneralRecommender):
         """Mean cross-entropy over a batch's targets, shape []. Shapes as from `batches`."""
         counted = target != START
         h, target = self.hidden(item)[counted], target[counted]
-        items = self.item_embedding.weight[1:]
-        if not self.n_sampled:
-            return softmax_loss(h, items, target - 1)
-        negative = torch.randint(len(items), (self.n_sampled,), device=h.device)
-        return sampled_softmax_loss(h, items, target - 1, negative)
+        items, negative = self.item_embedding.weight[1:], None
+        if self.n_sampled:
+            negative = torch.randint(len(items), (self.n_sampled,), device=h.device).sort().values
+        return softmax_loss(h, items, target - 1, negative)
 
     def calculate_loss(self, interaction) -> Tensor:
         """Not used: `SASRecTrainer` takes whole sequences."""

@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recbole_dmf.models import sasrec
-from recbole_dmf.models.sasrec import Block, sampled_softmax_loss, softmax_loss, windows
+from recbole_dmf.models import gradients
+from recbole_dmf.models.sasrec import Block, attention, softmax_loss, windows
 
 
 @pytest.fixture
@@ -19,10 +19,10 @@ def positions():
 
 @pytest.mark.parametrize("block", [1, 20, 1_000_000])
 def test_softmax_loss_and_its_gradient_are_torchs(positions, block, monkeypatch):
-    monkeypatch.setattr(sasrec, "_LOGITS_PER_BLOCK", block)
+    monkeypatch.setattr(gradients, "_LOGITS_PER_BLOCK", block)
     h, items, target = positions
     expected = F.cross_entropy(h @ items.T, target)
-    loss = softmax_loss(h, items, target)
+    loss = softmax_loss(h, items, target, None)
     torch.testing.assert_close(loss, expected)
     wanted = torch.autograd.grad(3 * expected, (h, items))
     torch.testing.assert_close(torch.autograd.grad(3 * loss, (h, items)), wanted)
@@ -30,20 +30,39 @@ def test_softmax_loss_and_its_gradient_are_torchs(positions, block, monkeypatch)
 
 def test_softmax_loss_of_large_scores_is_finite(positions):
     h, items, target = positions
-    loss = softmax_loss(1e4 * h, items, target)
+    loss = softmax_loss(1e4 * h, items, target, None)
     torch.testing.assert_close(loss, F.cross_entropy(1e4 * h @ items.T, target))
 
 
 def test_sampled_softmax_loss_against_numpy(positions):
     h, items, target = positions
-    negative = torch.tensor([3, 5, 5, 0])
+    negative = torch.tensor([0, 3, 5, 5, 8])
     score = (h @ items.T).detach().numpy()
     expected = []
     for row, own in zip(score, target.tolist(), strict=True):
         others = [row[j] for j in negative.tolist() if j != own]
         expected.append(np.log(np.exp([row[own], *others]).sum()) - row[own])
-    loss = sampled_softmax_loss(h, items, target, negative)
+    loss = softmax_loss(h, items, target, negative)
     assert loss.item() == pytest.approx(np.mean(expected))
+    arguments = (h, items)
+    assert torch.autograd.gradcheck(lambda *x: softmax_loss(*x, target, negative), arguments)
+
+
+def test_attention_is_torchs_where_nothing_is_dropped():
+    torch.manual_seed(0)
+    parts = [torch.randn(2, 2, 5, 3, dtype=torch.float64) for _ in range(3)]
+    expected = F.scaled_dot_product_attention(*parts, is_causal=True)
+    torch.testing.assert_close(attention(*parts, 1e-9), expected)  # rounds to no dropout
+
+
+def test_attention_with_dropout_sees_no_later_item():
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(2, 1, 6, 3) for _ in range(3))
+    torch.manual_seed(1)
+    before = attention(query, key, value, 0.5)
+    key[..., 4:, :], value[..., 4:, :] = 9.0, -9.0
+    torch.manual_seed(1)
+    assert torch.equal(attention(query, key, value, 0.5)[..., :4, :], before[..., :4, :])
 
 
 @given(st.lists(st.integers(0, 25), min_size=1, max_size=8), st.integers(1, 6), st.integers(0, 99))

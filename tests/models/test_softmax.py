@@ -26,22 +26,32 @@ def arguments(n=7, m=9, width=4):
     arrays = [generator.normal(size=shape) * 3 for shape in shapes]
     known = generator.random((n, m)) < 0.3
     known[2] = True  # no negative is left
-    return [torch.from_numpy(array).requires_grad_() for array in arrays], torch.from_numpy(known)
+    pairs = tuple(torch.from_numpy(places.copy()) for places in known.nonzero())
+    return [torch.from_numpy(array).requires_grad_() for array in arrays], known, pairs
 
 
 @pytest.mark.parametrize("per_block", [1, 20, 10**6])
 def test_the_loss_in_numpy(per_block, monkeypatch):
     monkeypatch.setattr(gradients, "_LOGITS_PER_BLOCK", per_block)
-    tensors, known = arguments()
+    tensors, known, pairs = arguments()
     own, p, q, beside = (tensor.detach().numpy() for tensor in tensors)
     other = np.where(known, -np.inf, p @ q.T + beside)
     expected = np.mean([logsumexp([a, *row]) - a for a, row in zip(own, other, strict=True)])
-    assert sampled_softmax(*tensors, known).item() == pytest.approx(expected)
+    assert sampled_softmax(*tensors, pairs).item() == pytest.approx(expected)
 
 
 def test_the_gradient():
-    tensors, known = arguments()
-    assert torch.autograd.gradcheck(lambda *given: sampled_softmax(*given, known), tensors)
+    tensors, _, pairs = arguments()
+    assert torch.autograd.gradcheck(lambda *given: sampled_softmax(*given, pairs), tensors)
+
+
+def test_nothing_beside_is_zeros_beside():
+    (own, p, q, beside), _, pairs = arguments()
+    found = sampled_softmax(own, p, q, None, pairs)
+    expected = sampled_softmax(own, p, q, torch.zeros_like(beside), pairs)
+    torch.testing.assert_close(found, expected)
+    wanted = torch.autograd.grad(expected, (own, p, q))
+    torch.testing.assert_close(torch.autograd.grad(found, (own, p, q)), wanted)
 
 
 @pytest.mark.parametrize("popularity", [False, True])
