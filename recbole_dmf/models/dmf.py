@@ -20,6 +20,7 @@ from recbole_dmf.data.history import N_EARLIER
 from recbole_dmf.data.interactions import MATRICES, Rows, SparseInput, train_matrix, with_ones
 from recbole_dmf.errors import UserError
 from recbole_dmf.models.batch_encoding import batch_similarities, batch_softmax
+from recbole_dmf.models.dropout import dropout
 from recbole_dmf.models.gradients import unit_vectors
 from recbole_dmf.models.losses import (
     bpr_loss,
@@ -32,7 +33,7 @@ from recbole_dmf.models.losses import (
 from recbole_dmf.models.popularity import Popularity
 from recbole_dmf.models.recent_items import RecentItems
 from recbole_dmf.models.towers import INITS, TwoTowerModel, initialise
-from recbole_dmf.options import Config, choice
+from recbole_dmf.options import Config, choice, number
 
 # ---- Sec. 2: the interaction matrix -------------------------------------------------------------
 
@@ -66,6 +67,7 @@ class Tower(nn.Module):
         first_layer_activation, output_activation: "relu" or "linear".
         init: "normal" (mean 0, standard deviation 0.01) or "xavier".
         first_layer_bias: whether the first layer adds a vector, which Eq. (5) does not.
+        dropout_prob: of the first layer's output in training; the paper has none.
     """
 
     bias: nn.Parameter | None
@@ -79,10 +81,12 @@ class Tower(nn.Module):
         output_activation: str,
         init: str,
         first_layer_bias: bool = False,
+        dropout_prob: float = 0.0,
     ):
         super().__init__()
         self.first_activation = ACTIVATIONS[first_layer_activation]
         self.output_activation = ACTIVATIONS[output_activation]
+        self.dropout_prob = dropout_prob
         self.weight = nn.Parameter(torch.empty(n_columns, layers[0]))
         bias = nn.Parameter(torch.empty(layers[0])) if first_layer_bias else None
         self.register_parameter("bias", bias)
@@ -97,6 +101,8 @@ class Tower(nn.Module):
     def upper_layers(self, l_1: Tensor) -> Tensor:
         """h from l_1, [n, layers[0]] -> [n, factors]."""
         h = self.first_activation(l_1 if self.bias is None else l_1 + self.bias)
+        if self.training:
+            h = dropout(h, self.dropout_prob)  # ours
         for layer in self.hidden[:-1]:
             h = torch.relu(layer(h))  # Eq. (5), line 2
         if len(self.hidden):
@@ -201,6 +207,7 @@ class DMF(RecentItems):
             choice(config, "output_activation", ACTIVATIONS),
             choice(config, "init", INITS),
             bool(config["first_layer_bias"]),
+            number(config, "dropout_prob", 0, 0.99),
         )
         self.user_tower = Tower(self.n_items, user_layers, *rest)  # W_U, Alg. 1, line 2
         self.item_tower = Tower(self.n_users, item_layers, *rest)  # W_V, Alg. 1, line 2

@@ -77,14 +77,14 @@ def windows(
     return sequence, begin, end - begin
 
 
-def attention(query: Tensor, key: Tensor, value: Tensor, dropout_p: float) -> Tensor:
+def attention(query: Tensor, key: Tensor, value: Tensor, dropout_prob: float) -> Tensor:
     """Causal self-attention, [n, heads, length, width] each (Eq. 2 of the source)."""
-    if not (query.is_cpu and dropout_p):
-        return F.scaled_dot_product_attention(query, key, value, None, dropout_p, is_causal=True)
+    if not (query.is_cpu and dropout_prob):
+        return F.scaled_dot_product_attention(query, key, value, None, dropout_prob, is_causal=True)
     length = query.shape[-2]  # torch's own takes as many operations here, and slower dropout
     later = torch.ones(length, length, dtype=torch.bool).triu(1)
     score = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
-    return dropout(score.masked_fill_(later, -torch.inf).softmax(dim=-1), dropout_p) @ value
+    return dropout(score.masked_fill_(later, -torch.inf).softmax(dim=-1), dropout_prob) @ value
 
 
 class Block(nn.Module):
@@ -93,9 +93,9 @@ class Block(nn.Module):
     Sec. III-B, III-C of the source; the norm stands before each of the two (Eq. 8 there).
     """
 
-    def __init__(self, width: int, heads: int, dropout: float):
+    def __init__(self, width: int, heads: int, dropout_prob: float):
         super().__init__()
-        self.heads, self.dropout = heads, dropout
+        self.heads, self.dropout_prob = heads, dropout_prob
         self.attention_norm, self.network_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.query_key_value, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.inner, self.outer = nn.Linear(width, width), nn.Linear(width, width)
@@ -105,7 +105,7 @@ class Block(nn.Module):
         n, length, width = x.shape
         parts = self.query_key_value(self.attention_norm(x)).view(n, length, 3, self.heads, -1)
         query, key, value = parts.permute(2, 0, 3, 1, 4)
-        p = self.dropout if self.training else 0.0
+        p = self.dropout_prob if self.training else 0.0
         mixed = attention(query, key, value, p).transpose(1, 2)
         x = x + dropout(self.out(mixed.reshape(n, length, width)), p)
         inner = dropout(self.inner(self.network_norm(x)).relu(), p)
@@ -137,13 +137,14 @@ class SASRec(GeneralRecommender):
         if width % heads:
             raise UserError(f"hidden_size {width} is no multiple of n_heads {heads}; make it one.")
         self.max_length = int(number(config, "max_length", 1))
-        self.dropout = number(config, "dropout", 0, 0.99)
+        self.dropout_prob = number(config, "dropout_prob", 0, 0.99)
         self.n_sampled = int(number(config, "sampled_items", 0))
         read_history(self, dataset)
         self.item_embedding = nn.Embedding(self.n_items, width)
         self.position_embedding = nn.Embedding(self.max_length, width)
         self.blocks = nn.ModuleList(
-            Block(width, heads, self.dropout) for _ in range(int(number(config, "n_layers", 1)))
+            Block(width, heads, self.dropout_prob)
+            for _ in range(int(number(config, "n_layers", 1)))
         )
         self.norm = nn.LayerNorm(width)
         for module in self.modules():
@@ -169,7 +170,7 @@ class SASRec(GeneralRecommender):
                 nothing before it.
         """
         x = self.item_embedding(item) + self.position_embedding.weight[: item.shape[1]]
-        x = dropout(x, self.dropout if self.training else 0.0)
+        x = dropout(x, self.dropout_prob if self.training else 0.0)
         for block in self.blocks:
             x = block(x)
         return self.norm(x)

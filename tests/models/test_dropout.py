@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from recbole_dmf.errors import UserError
 from recbole_dmf.models.dropout import dropout
 
 
@@ -34,3 +35,30 @@ def test_the_seed_decides():
 def test_nothing_is_dropped_at_0_and_never_all():
     assert torch.equal(dropout(torch.ones(9), 0.0), torch.ones(9))
     assert dropout(torch.ones(9), 1 - 1e-9).isfinite().all()
+
+
+@pytest.mark.parametrize("options", [{}, {"loss_type": "softmax", "similarity": "scaled_cosine"}])
+def test_dmf_drops_in_training_alone(options, ready):
+    _, prepared, model = ready(init="xavier", dropout_prob=0.5, **options)
+    feat = prepared.train.inter_feat
+    user, item = feat["user_id"][:20], feat["item_id"][:20]
+    label = torch.cat([torch.ones(20), torch.zeros(20)])
+
+    def losses():
+        return [float(model.loss(user, item.repeat(2), label, label)) for _ in range(2)]
+
+    model.train()
+    first, second = losses()
+    assert first != second
+    model.eval()
+    first, second = losses()
+    assert first == second
+    model.user_tower.dropout_prob = model.item_tower.dropout_prob = 0.0
+    model.train()
+    assert losses() == [first, first]
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 1])
+def test_a_wrong_probability_is_refused(wrong, ready):
+    with pytest.raises(UserError, match=r"dropout_prob is .*; give a number between 0 and 0\.99"):
+        ready(dropout_prob=wrong)
