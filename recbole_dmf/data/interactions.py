@@ -117,8 +117,7 @@ class Rows:
             arrays = (tensor.numpy() for tensor in (ids.int(), *whole, column, value))
             _sparsetools.csr_row_index(len(ids), *arrays)
         else:
-            row = torch.repeat_interleave(torch.arange(len(ids), device=ids.device), counts)
-            entry = torch.arange(len(row), device=ids.device) + (first - start[:-1])[row]
+            _, entry = ranges(first, counts)
             column, value = self.column[entry], self.value[entry]
         return Rows(start, column, value, self.n_columns)
 
@@ -151,6 +150,20 @@ def row_starts(counts: torch.Tensor) -> torch.Tensor:
     start = torch.zeros(len(counts) + 1, dtype=torch.int32, device=counts.device)
     torch.cumsum(counts, 0, dtype=torch.int32, out=start[1:])
     return start
+
+
+def ranges(first: torch.Tensor, counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The numbers first[i], first[i] + 1, ... of each i, counts[i] of them, after those of i - 1.
+
+    Args:
+        first, counts: int [n].
+
+    Returns:
+        Of each number its i, and the number itself, int64 [sum of counts].
+    """
+    row = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
+    before = row_starts(counts)[:-1]
+    return row, torch.arange(len(row), device=counts.device) + (first - before)[row]
 
 
 class _SparseMatmul(torch.autograd.Function):

@@ -18,14 +18,9 @@ def figures_on_test(folder: Path) -> dict[str, dict[str, dict[str, list[float]]]
     return found
 
 
-def share(value: float | None) -> str:
-    """A share with three digits, as the paper writes it: .687."""
-    return "" if value is None else f"{value:.3f}".removeprefix("0")
-
-
 def both_shares(values: Iterable[float]) -> str:
-    """HR@10 and NDCG@10: .687 / .409."""
-    return " / ".join(map(share, values))
+    """HR@10 and NDCG@10 with three digits, as the paper writes them: .687 / .409."""
+    return " / ".join(f"{value:.3f}".removeprefix("0") for value in values)
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

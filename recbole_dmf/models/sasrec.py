@@ -15,7 +15,7 @@ from recbole.utils import InputType
 from torch import Tensor, nn
 
 from recbole_dmf.data.history import History
-from recbole_dmf.data.interactions import row_starts
+from recbole_dmf.data.interactions import ranges
 from recbole_dmf.errors import UserError
 from recbole_dmf.models.dropout import dropout
 from recbole_dmf.models.gradients import sampled_softmax
@@ -41,10 +41,7 @@ def softmax_loss(h: Tensor, items: Tensor, target: Tensor, negative: Tensor | No
         known = torch.arange(len(h), device=h.device), target
     else:
         first, last = (torch.searchsorted(negative, target, right=side) for side in (False, True))
-        count = last - first
-        row = torch.arange(len(h), device=h.device).repeat_interleave(count)
-        before = row_starts(count)[:-1].long()
-        known = row, torch.arange(len(row), device=h.device) - before[row] + first[row]
+        known = ranges(first, last - first)
     return sampled_softmax((h * items[target]).sum(dim=1), h, q, None, known)
 
 
@@ -70,8 +67,7 @@ def windows(
     count = (length > 0).long() + (length - first + max_length - 1).div(
         max_length, rounding_mode="floor"
     )
-    sequence = torch.repeat_interleave(torch.arange(len(length)), count)
-    number_of = torch.arange(len(sequence)) - row_starts(count)[:-1].long()[sequence]
+    sequence, number_of = ranges(torch.zeros_like(count), count)
     begin = (first[sequence] + (number_of - 1) * max_length).masked_fill(number_of == 0, 0)
     end = torch.minimum(first[sequence] + number_of * max_length, length[sequence])
     return sequence, begin, end - begin
