@@ -2,6 +2,7 @@
 
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from recbole_dmf.errors import DEAD, NOT_FINITE, CannotResume, UserError
 from recbole_dmf.evaluation.evaluate import Counts, Phase, chosen_reading
 from recbole_dmf.models.scores import all_scores
 from recbole_dmf.models.sequential import with_known
-from recbole_dmf.options import Config
+from recbole_dmf.options import Config, number
 from recbole_dmf.run_folder import BEFORE, CHECKPOINT, RESUME
 from recbole_dmf.training import parallel
 from recbole_dmf.training.base import BaseTrainer
@@ -31,6 +32,7 @@ from recbole_dmf.training.run_files import (
     restore_checkpoint,
     write_history,
 )
+from recbole_dmf.training.weight_average import WeightAverage
 
 WRITE_SHARE = 0.05  # of the time goes into resume.pt at most; epochs shorter than that share it
 _STATE = ("version", "data_sha256", "environment", "ended", "stages", "random")
@@ -93,11 +95,21 @@ class RunTrainer(BaseTrainer):
         self.seconds = {"train": 0.0, "score": 0.0}
         self.earlier_seconds = 0.0
         self.resumed_after: list[int] = []
+        self.average = self._averaged()
         self._fresh = note_attributes(self.model)
         self._epoch = -1
         self._state: dict[str, Any] = {}
         self._best_of_resume = 0  # the best epoch that resume.pt speaks of
         self._next_write = 0.0
+
+    def _averaged(self) -> WeightAverage | None:
+        """The average of the weights, which follows each step, where the options ask for it."""
+        if not self.config["weight_average"]:
+            return None
+        decay = number(self.config, "weight_average", 0, 0.99999)
+        average = WeightAverage(self.model.parameters(), decay)
+        self.optimizer.register_step_post_hook(lambda *_: average.update())
+        return average
 
     def resume(self) -> None:
         """Take up the unfinished training in the run's folder, if there is any.
@@ -157,7 +169,10 @@ class RunTrainer(BaseTrainer):
     def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
         if "learner" in self._state:
             try:
-                load_learner_state(self, self._state.pop("learner"), train_data)
+                learner = self._state.pop("learner")
+                if self.average:
+                    self.average.load_state(learner["average"])
+                load_learner_state(self, learner, train_data)
                 set_random_states(self._state["random"])
             except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
                 raise CannotResume(
@@ -167,7 +182,8 @@ class RunTrainer(BaseTrainer):
             self._write_state(epoch_idx, train_data)
         start = time.perf_counter()
         self._epoch = epoch_idx
-        loss = super()._train_epoch(train_data, epoch_idx, loss_func, show_progress)
+        with self.average.trained_weights() if self.average else nullcontext():
+            loss = super()._train_epoch(train_data, epoch_idx, loss_func, show_progress)
         self._train_seconds = time.perf_counter() - start
         self.seconds["train"] += self._train_seconds
         self._train_loss = sum(loss) if isinstance(loss, tuple) else loss
@@ -191,6 +207,8 @@ class RunTrainer(BaseTrainer):
         }
         if not ended:
             state["learner"] = learner_state(self, train_data, self._fresh)
+            if self.average:
+                state["learner"]["average"] = self.average.state()
         save_checkpoint(self.folder / RESUME, state)
         self._best_of_resume = self.checkpoint_epoch
         (self.folder / BEFORE).unlink(missing_ok=True)

@@ -26,6 +26,8 @@ MODELS = {
     "DMF": {"learning_rate": 0.01, "init": "xavier"},
     "DMF once": {"sampling": "once", "similarity": "scaled_cosine", "target_masking": True},
     "DMF recent": {"recent_items": 3, "init": "xavier"},
+    "DMF averaged": {"weight_average": 0.9, "init": "xavier", "learning_rate": 0.01},
+    "SASRec": {"weight_average": 0.9, "max_length": 5},
     "LFM": {"learning_rate": 0.01},
     "EALS": {"embedding_size": 4},
     "NeuMFp": {"pretrain_epochs": 2, "epochs": 3},
