@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recbole_dmf.errors import UserError
+from recbole_dmf.evaluation.block_counts import UserBlock, count_in_blocks, user_blocks
 from recbole_dmf.evaluation.candidates import Candidates
 from recbole_dmf.evaluation.metrics import READINGS, WARM, expected_gain, gains, tied_gain
+from recbole_dmf.evaluation.products import Blocks, Products
 
 Scores = Callable[[Tensor], Tensor]
 _SCORES_PER_BATCH = 1_000_000  # 4 MB, which stay in the cache while they are counted
@@ -72,7 +75,7 @@ class Phase:
         self.n_users = len(candidates.user)
         self.n_items = seen.shape[1]
         self.device = torch.device(device)
-        rows = seen[candidates.user]
+        self._seen = rows = seen[candidates.user]
         self.n_unseen = _count_unseen(rows, np.ones(self.n_items, bool))
         self.n_candidates = (candidates.items >= 0).sum(axis=1)
         self.n_earlier = None if n_earlier is None else torch.from_numpy(n_earlier).to(self.device)
@@ -82,13 +85,18 @@ class Phase:
         # Cold items are few, so they are ranked again and taken from the counts of all.
         cold = np.zeros(0, np.int64) if warm is None else np.flatnonzero(~warm[1:]) + 1
         self._cold = torch.from_numpy(cold).to(self.device)
+        self._blocks = Blocks(self.n_items)
+
+    @cached_property
+    def _batches(self) -> list[tuple[Tensor, ...]]:
+        """Users, targets, candidates and the places of seen items, for whole rows of scores."""
+        candidates, batches = self.candidates, []
         size = max(1, _SCORES_PER_BATCH // self.n_items)
-        self._batches = []
         for start in range(0, len(candidates.user), size):
             part = slice(start, min(start + size, len(candidates.user)))
-            block = rows[part]
+            block = self._seen[part]
             row = np.repeat(np.arange(block.shape[0], dtype=np.int64), np.diff(block.indptr))
-            self._batches.append(
+            batches.append(
                 tuple(
                     torch.from_numpy(a).to(self.device)
                     for a in (
@@ -99,10 +107,15 @@ class Phase:
                     )
                 )
             )
+        return batches
+
+    @cached_property
+    def _user_blocks(self) -> list[UserBlock]:
+        return user_blocks(self.candidates, self._seen, self._blocks, self.device)
 
     @torch.no_grad()
     def count(self, scores: Scores) -> Counts:
-        """Rank the targets.
+        """Rank the targets; by `Products` a large catalogue is ranked in blocks of items.
 
         Args:
             scores: maps int64 [batch] users to float [batch, n_items]; the tensor it returns is
@@ -111,15 +124,33 @@ class Phase:
         Raises:
             UserError: a score is NaN or infinite.
         """
+        if isinstance(scores, Products) and len(self._blocks) > 1:
+            users, blocks = self._user_blocks, self._blocks
+            counted = count_in_blocks(users, scores, blocks, self._cold, _check_finite)
+        else:
+            counted = self._count_in_rows(scores)
+        warm = np.stack([self._warm_unseen, counted[2] - counted[4], counted[3] - counted[5]])
+        warm[:, ~self._target_is_warm] = -1
+        sampled_above, sampled_tied, full_above, full_tied = counted[:4]
+        return Counts(
+            self.n_unseen,
+            sampled_above,
+            sampled_tied,
+            full_above,
+            full_tied,
+            self.n_candidates,
+            warm[0],
+            warm[1],
+            warm[2],
+        )
+
+    def _count_in_rows(self, scores: Scores) -> NDArray[np.int64]:
+        """Above and level among the candidates, all unseen items and the cold ones, [6, n]."""
         parts = []
         for user, target, items, seen in self._batches:
             score = scores(user)
-            if not torch.isfinite(score.sum()) and not torch.isfinite(score[:, 1:]).all():
-                raise UserError(
-                    "the model returns scores that are NaN or infinite; "
-                    "try a smaller learning_rate.",
-                    exit_code=3,
-                )
+            if not torch.isfinite(score.sum()):  # with padding, which may score anything
+                _check_finite(score[:, 1:])
             own = score.gather(1, target[:, None])
             candidate = score.gather(1, items.clamp(min=0)).masked_fill(items < 0, -torch.inf)
             score.view(-1)[seen] = -torch.inf
@@ -137,20 +168,14 @@ class Phase:
                     ]
                 )
             )
-        counted = torch.cat(parts, dim=1).cpu().numpy() if parts else np.zeros((6, 0), np.int64)
-        warm = np.stack([self._warm_unseen, counted[2] - counted[4], counted[3] - counted[5]])
-        warm[:, ~self._target_is_warm] = -1
-        sampled_above, sampled_tied, full_above, full_tied = counted[:4]
-        return Counts(
-            self.n_unseen,
-            sampled_above,
-            sampled_tied,
-            full_above,
-            full_tied,
-            self.n_candidates,
-            warm[0],
-            warm[1],
-            warm[2],
+        return torch.cat(parts, dim=1).cpu().numpy() if parts else np.zeros((6, 0), np.int64)
+
+
+def _check_finite(score: Tensor) -> None:
+    if not torch.isfinite(score.sum()) and not torch.isfinite(score).all():
+        raise UserError(
+            "the model returns scores that are NaN or infinite; try a smaller learning_rate.",
+            exit_code=3,
         )
 
 

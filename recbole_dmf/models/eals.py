@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from recbole_dmf.data.interactions import max_rating, train_matrix
 from recbole_dmf.errors import UserError
 from recbole_dmf.models.fitted import FittedRecommender
+from recbole_dmf.models.inner_products import InnerProducts
 from recbole_dmf.options import Config, number
 
 TARGETS = ("binary", "rating")
@@ -212,7 +213,7 @@ def _training_matrix(config: Config, dataset, target: str) -> sp.csr_matrix:
     return sp.csr_matrix((values, ratings.indices, ratings.indptr), ratings.shape)
 
 
-class EALS(FittedRecommender):
+class EALS(InnerProducts, FittedRecommender):
     """Matrix factorisation trained by `fit_epoch` instead of gradients; one call, one iteration.
 
     Options: `embedding_size` (K), `w0` and `alpha` (Eq. 8), `reg_weight` (sums over entries, as in
@@ -252,12 +253,10 @@ class EALS(FittedRecommender):
         self.item_embedding.copy_(torch.from_numpy(V))
         return objective(self.by_user, U, V, s, reg)
 
-    def predict(self, interaction):
-        """Scores of (user, item) pairs, [batch]."""
-        users = self.user_embedding[interaction[self.USER_ID]]
-        return (users * self.item_embedding[interaction[self.ITEM_ID]]).sum(dim=-1)
+    def user_vectors(self, interaction):
+        """Vectors of the users of a batch, [batch, factors]."""
+        return self.user_embedding[interaction[self.USER_ID]]
 
-    def full_sort_predict(self, interaction):
-        """Scores of all items for each user, [batch * n_items]."""
-        users = self.user_embedding[interaction[self.USER_ID]]
-        return (users @ self.item_embedding.T).flatten()
+    def item_vectors(self):
+        """Vectors of all items, [n_items, factors]."""
+        return self.item_embedding

@@ -19,6 +19,7 @@ from recbole_dmf.data.interactions import ranges
 from recbole_dmf.errors import UserError
 from recbole_dmf.models.dropout import dropout
 from recbole_dmf.models.gradients import sampled_softmax
+from recbole_dmf.models.inner_products import InnerProducts
 from recbole_dmf.models.sequential import history_of, latest_items, moments, read_history, take
 from recbole_dmf.options import Config, number
 
@@ -108,7 +109,7 @@ class Block(nn.Module):
         return x + dropout(self.outer(inner), p)
 
 
-class SASRec(GeneralRecommender):
+class SASRec(InnerProducts, GeneralRecommender):
     """SASRec over each user's training items; the score is an inner product of two vectors.
 
     The options and their sources are in `properties/model/SASRec.yaml`. A sequence begins with
@@ -255,11 +256,6 @@ class SASRec(GeneralRecommender):
         with torch.no_grad():
             return self.encode_users(user, known)
 
-    def predict(self, interaction) -> Tensor:
-        """Score of each pair of a batch, shape [batch]."""
-        items = self.encode_items(interaction[self.ITEM_ID]).detach()
-        return (self.user_vectors(interaction) * items).sum(dim=-1)
-
-    def full_sort_predict(self, interaction) -> Tensor:
-        """Score of every item for each user of a batch, shape [batch * n_items]."""
-        return (self.user_vectors(interaction) @ self.encode_items().detach().T).view(-1)
+    def item_vectors(self) -> Tensor:
+        """Vectors of all items, [n_items, width]."""
+        return self.encode_items().detach()

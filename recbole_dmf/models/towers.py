@@ -11,6 +11,7 @@ from recbole_dmf.data.history import N_EARLIER
 from recbole_dmf.data.interactions import max_rating
 from recbole_dmf.errors import UserError
 from recbole_dmf.models.gradients import unit_vectors
+from recbole_dmf.models.inner_products import InnerProducts
 from recbole_dmf.models.losses import LOSSES
 from recbole_dmf.options import Config, choice
 
@@ -29,7 +30,7 @@ def initialise(parameter: Tensor, init: str) -> None:
         nn.init.zeros_(parameter)
 
 
-class TwoTowerModel(GeneralRecommender):
+class TwoTowerModel(InnerProducts, GeneralRecommender):
     """A model that ranks by the similarity of a user's and an item's latent vector.
 
     A subclass builds its two sides in `__init__` and defines `encode_users` and `encode_items`
@@ -143,11 +144,6 @@ class TwoTowerModel(GeneralRecommender):
         """Normalised vectors of the users of a batch, [batch, factors]."""
         return self.vectors()[0][interaction[self.USER_ID]]
 
-    def predict(self, interaction) -> Tensor:
-        """Similarity of each pair of a batch, shape [batch]."""
-        q = self.vectors()[1][interaction[self.ITEM_ID]]
-        return (self.user_vectors(interaction) * q).sum(dim=-1)  # Eq. (8)
-
-    def full_sort_predict(self, interaction) -> Tensor:
-        """Similarity of each user of a batch with every item, shape [batch * n_items]."""
-        return (self.user_vectors(interaction) @ self.vectors()[1].T).view(-1)  # Eq. (8)
+    def item_vectors(self) -> Tensor:
+        """Normalised vectors of all items, [n_items, factors]; the products are Eq. (8)."""
+        return self.vectors()[1]

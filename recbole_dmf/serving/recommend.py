@@ -15,14 +15,17 @@ from torch import Tensor
 
 from recbole_dmf.data.history import History
 from recbole_dmf.errors import UserError
+from recbole_dmf.evaluation.products import Blocks, Products
 from recbole_dmf.host.rebuild import rebuild
 from recbole_dmf.models.dmf import DMF, Tower
 from recbole_dmf.models.gradients import unit_vectors
-from recbole_dmf.models.scores import all_scores
+from recbole_dmf.models.scores import all_scores, scores_of
 from recbole_dmf.serving.model_file import read_model_file
+from recbole_dmf.serving.top_items import Top, top_k, top_k_of_products, users_per_block
 
 _SCORES_PER_CHUNK = 4_000_000
 _PROBED_USERS = 8
+_BLOCKS_IN_ROWS = 4  # a catalogue of so few blocks is ranked as fast by whole rows
 
 
 def scores_as_dmf(model: type[DMF]) -> bool:
@@ -58,6 +61,7 @@ class Recommender:
         self.max_rating = _max_rating(self.train, content["settings"].get("max_rating"))
         self._user_number = {token: n for n, token in enumerate(content["users"]) if n}
         self._item_number = {token: n for n, token in enumerate(content["items"]) if n}
+        self._blocks = Blocks(len(self.items))
 
     @classmethod
     def load(cls, path: Path | str, device: torch.device | str = "cpu") -> "Recommender":
@@ -107,15 +111,14 @@ class Recommender:
             score = _without(score, torch.zeros_like(seen), seen) if exclude_seen else score
             return self._frame(np.array([""], dtype=object), *self._top(score, k))
         ids = self._numbers(user, self._user_number, "user")
+        products = self._products()
+        rows = max(1, _SCORES_PER_CHUNK // len(self.items))
+        size = rows if products is None else users_per_block(k)
         parts = []
-        size = max(1, _SCORES_PER_CHUNK // len(self.items))
         for start in range(0, len(ids), size):
             part = ids[start : start + size]
-            score = self.scores(part)
-            if exclude_seen:
-                seen = self.train[part].tocoo()
-                score = _without(score, *(torch.from_numpy(a).long() for a in (seen.row, seen.col)))
-            row, item, value = self._top(score, k)
+            left_out = self.train[part] if exclude_seen else sp.csr_matrix((len(part), 0))
+            row, item, value = self._best(products, part, k, left_out)
             parts.append((row + start, item, value))
         row, item, value = (np.concatenate(column) for column in zip(*parts, strict=True))
         return self._frame(self.users[ids], row, item, value)
@@ -183,12 +186,15 @@ class Recommender:
         user = torch.from_numpy(number).to(self.device)
         with torch.no_grad():
             score = all_scores(self.model, user, len(self.items)).to(self.device)
-        if not torch.isfinite(score).all():
+        self._check_finite(score)
+        return score.clone()
+
+    def _check_finite(self, score: Tensor) -> None:
+        if not torch.isfinite(score.sum()) and not torch.isfinite(score).all():
             raise UserError(
                 f"{self.content['model']} scores some items NaN or infinite; its training went "
                 "wrong: train again, with a smaller learning_rate for example."
             )
-        return score.clone()
 
     def vectors(self) -> tuple[Tensor, Tensor]:
         """Vectors of which the inner product is the score, [n_users, f] and [n_items, f].
@@ -307,6 +313,26 @@ class Recommender:
             )
         return np.array([known[token] for token in tokens], np.int64)
 
+    def _products(self) -> Products | None:
+        """The scores, if they are inner products and the catalogue is worth blocks of them."""
+        scores = scores_of(self.model, len(self.items))
+        worth_it = len(self._blocks) > _BLOCKS_IN_ROWS
+        return scores if isinstance(scores, Products) and worth_it else None
+
+    def _best(
+        self, products: Products | None, part: NDArray, k: int, left_out: sp.csr_matrix
+    ) -> Top:
+        """Row, item and score of the best k of users by number, without what is left out."""
+        if products is None:
+            pairs = left_out.tocoo()
+            places = (torch.from_numpy(index).long() for index in (pairs.row, pairs.col))
+            return self._top(_without(self.scores(part), *places), k)
+        with torch.no_grad():
+            users = products.users(torch.from_numpy(part).to(self.device))
+            return top_k_of_products(
+                users, products.items, k, left_out, self._blocks, self._check_finite
+            )
+
     def _similar(self, vectors: Tensor, number: NDArray, column: str, ids: NDArray, k: int):
         unit = unit_vectors(vectors)
         score = unit[number] @ unit.T
@@ -324,28 +350,6 @@ class Recommender:
         return pd.DataFrame(
             {"user_id": users[row], "item_id": self.items[item], "rank": rank, "score": value}
         )
-
-
-def top_k(score: Tensor, k: int) -> tuple[NDArray, NDArray, NDArray]:
-    """The k highest entries of each row above -inf, in descending order.
-
-    Equal entries come in the order of their columns, also where k cuts through them.
-
-    Args:
-        score: float [n, m].
-        k: at least 1.
-
-    Returns:
-        Row, column and value of each, sorted by row and place; fewer than k where a row has fewer.
-    """
-    bound = score.topk(min(k, score.shape[1]), dim=1, sorted=False).values.amin(1, keepdim=True)
-    chosen = (score >= bound) & (score > -math.inf)  # k of each row, and all level with the last
-    row, column = (index.cpu().numpy() for index in chosen.nonzero(as_tuple=True))
-    value = score[chosen].cpu().numpy()
-    order = np.lexsort((column, -value, row))
-    row, column, value = row[order], column[order], value[order]
-    kept = np.arange(len(row)) - np.searchsorted(row, row) < k
-    return row[kept], column[kept], value[kept]
 
 
 def _max_rating(train: sp.csr_matrix, setting: Any) -> float:

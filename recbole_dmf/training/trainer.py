@@ -11,7 +11,7 @@ from recbole.trainer import Trainer
 
 from recbole_dmf.errors import DEAD, NOT_FINITE, CannotResume, UserError
 from recbole_dmf.evaluation.evaluate import Counts, Phase, chosen_reading
-from recbole_dmf.models.scores import all_scores
+from recbole_dmf.models.scores import scores_of
 from recbole_dmf.models.sequential import with_known
 from recbole_dmf.options import Config, number
 from recbole_dmf.run_folder import BEFORE, CHECKPOINT, RESUME
@@ -237,13 +237,8 @@ class RunTrainer(BaseTrainer):
     def count(self, phase: Phase) -> Counts:
         """Rank the targets of a phase with the model as it is now."""
         self.model.eval()
-
-        def scores(user: torch.Tensor) -> torch.Tensor:
-            n_earlier = None if phase.n_earlier is None else phase.n_earlier[user]
-            return all_scores(self.model, user, phase.n_items, n_earlier)
-
         with with_known(self.model, phase.known):
-            counts = phase.count(scores)
+            counts = phase.count(scores_of(self.model, phase.n_items, phase.n_earlier))
         self._check_alive(counts)
         return counts
 

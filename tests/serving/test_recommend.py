@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from conftest import history_of, random_rows
 from finished_runs import HARD_IDS
 from recbole_dmf.errors import UserError
-from recbole_dmf.serving.recommend import Recommender, top_k
+from recbole_dmf.serving.recommend import Recommender
+from recbole_dmf.serving.top_items import top_k
 
 pytestmark = pytest.mark.slow
 
