@@ -6,12 +6,14 @@
     python run_scripts/benchmark.py --time-to-quality --dataset=ml-1m --data_path=../shared/data
     python run_scripts/benchmark.py --device=cuda --dataset=ml-1m --data_path=../shared/data
     python run_scripts/benchmark.py --sequential --dataset=ml-1m --data_path=../shared/data
+    python run_scripts/benchmark.py --catalogue
 
 Each measurement runs in a process of its own, the two sides in turns, `--repeats` times; tables
 show medians. Each command writes a JSON file and a plot into `--out`. RecBole's DMF runs on
 unmodified RecBole. `--device` alone measures everything on that device in one table;
 `--sequential` sets our SASRec and `dmf-best` beside RecBole's SASRec, whose epoch is the median of
-`--steps` of its steps times their number.
+`--steps` of its steps times their number. `--catalogue` needs no data: it measures, once, how fast
+the items of generated vectors are recommended and evaluated, by us, by RecBole and by FAISS.
 """
 
 import argparse
@@ -19,7 +21,7 @@ import os
 import tempfile
 
 from benchmarks.children import MEASUREMENTS, measure
-from benchmarks.setting import GROWTH, LARGE_BATCH
+from benchmarks.setting import CATALOGUE, GROWTH, LARGE_BATCH
 
 
 def size(text: str) -> list[int]:
@@ -49,11 +51,14 @@ def arguments() -> argparse.Namespace:
     add("--sequential", action="store_true", help="models that read the order of time")
     add("--sequence_length", type=int, default=50, help="items that both SASRecs read")
     add("--device", choices=("cpu", "cuda"), help="cpu by default; alone: the whole table")
-    add("--size", type=size, default=list(GROWTH[-1]), help="USERS,ITEMS,RATINGS of that table")
+    add("--catalogue", action="store_true", help="top 100 and evaluation over a million items")
+    add("--size", type=size, help="USERS,ITEMS,RATINGS of that table, or of --catalogue")
     add("--scratch", help=argparse.SUPPRESS)
     add("--spawned", type=float, help=argparse.SUPPRESS)
     add("--child", choices=MEASUREMENTS, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    args = parser.parse_args()
+    args.size = args.size or list(CATALOGUE if args.catalogue else GROWTH[-1])
+    return args
 
 
 def main() -> None:
@@ -62,6 +67,7 @@ def main() -> None:
         measure(args.child, args)
         return
     # Not above: RecBole's side must find RecBole as it is.
+    from benchmarks.catalogue import catalogue, plot_catalogue
     from benchmarks.device_table import device_table
     from benchmarks.growth import growth, plot_growth
     from benchmarks.quality import plot_time_to_quality, time_to_quality
@@ -77,6 +83,8 @@ def main() -> None:
         elif args.sequential:
             name = f"sequential-{args.dataset}"
             write_results(args, name, sequential_table(args), plot_sequential)
+        elif args.catalogue:
+            write_results(args, "catalogue", catalogue(args), plot_catalogue)
         elif args.device:
             write_results(args, f"device-{args.device}", device_table(args), plot_table)
         else:

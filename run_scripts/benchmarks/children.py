@@ -20,6 +20,14 @@ MEASUREMENTS = {
     "recbole_sasrec": "peer:measure_recbole_sasrec",
     "our_sasrec": "sequential:measure_our_sasrec",
     "dmf_best": "sequential:measure_dmf_best",
+    "catalogue_vectors": "catalogue:measure_vectors",
+    "catalogue_blocks": "catalogue:measure_blocks",
+    "catalogue_rows": "catalogue:measure_rows",
+    "catalogue_recbole": "catalogue:measure_recbole",
+    "catalogue_flat": "catalogue:measure_flat",
+    "catalogue_ivf": "catalogue:measure_ivf",
+    "catalogue_hnsw": "catalogue:measure_hnsw",
+    "catalogue_expected": "catalogue:measure_expected",
 }
 
 

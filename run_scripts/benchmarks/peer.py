@@ -20,7 +20,7 @@ from benchmarks.timing import measure_steps, phase, report, report_memory, secon
 from recbole_dmf.host.compat import libraries
 
 
-def _run_on_current_libraries() -> None:
+def run_on_current_libraries() -> None:
     """What RecBole cannot do without on NumPy 2 and pandas 3; none of it is in a step.
 
     On older ones nothing is changed.
@@ -66,7 +66,7 @@ def _config(args, model: str, options: dict):
     }
     if args.data_path is not None:
         options["data_path"] = args.data_path
-    _run_on_current_libraries()
+    run_on_current_libraries()
     return Config(model=model, dataset=args.dataset, config_dict=options)
 
 

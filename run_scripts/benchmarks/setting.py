@@ -11,4 +11,5 @@ GROWTH = [
     (9_582, 92_221, 766_759),
     (138_000, 27_000, 20_000_000),
 ]
+CATALOGUE = (100_000, 1_000_000, 2_000_000)
 PARTS = ("read", "split", "model", "epoch", "evaluation")  # of a run at any size
