@@ -74,8 +74,7 @@ def count_in_blocks(
     cold: Tensor,
     check: Callable[[Tensor], None],
 ) -> NDArray[np.int64]:
-    """As one count over whole rows, int64 [6, n]: above and level with the target among the
-    candidates, all unseen items and the cold ones.
+    """Rank the targets: how many items are above each and level with it.
 
     Args:
         users: as `user_blocks` makes them.
@@ -83,6 +82,9 @@ def count_in_blocks(
         blocks: of the items.
         cold: int64 [n_cold], ascending.
         check: is given every block's scores, [size, n].
+
+    Returns:
+        int64 [6, n]: above and level among the candidates, all unseen items and the cold ones.
     """
     counted = np.zeros((6, sum(len(block.place) for block in users)), np.int64)
     in_block = np.searchsorted((cold.cpu().numpy() - 1) // blocks.size, np.arange(len(blocks) + 1))

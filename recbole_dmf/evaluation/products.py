@@ -28,7 +28,8 @@ class Products:
 
     def __call__(self, user: Tensor) -> Tensor:
         """Scores of all items, [n, n_items]."""
-        return self.users(user) @ self.items.T
+        users = self.users(user)
+        return (_not_few(users) @ self.items.T)[: len(users)]
 
 
 def n_rows(n: int) -> int:
@@ -43,6 +44,10 @@ def n_rows(n: int) -> int:
 def padded(users: Tensor) -> Tensor:
     """Vectors of a block of users, [n, factors], and zeros up to `n_rows`."""
     return torch.nn.functional.pad(users, (0, 0, 0, n_rows(len(users)) - len(users)))
+
+
+def _not_few(users: Tensor) -> Tensor:
+    return padded(users) if len(users) < _ROWS else users
 
 
 class Blocks:

@@ -236,7 +236,7 @@ def measure_expected(args) -> None:
         speed = {"users": n_users, "seconds": seconds, "users_per_second": n_users / seconds}
         report(**{name: {**speed, "cpu_ms_per_user": cpu}})
 
-    timed("rows", lambda: counts.append(few.count(lambda user: products(user))), few.n_users)
+    timed("rows", lambda: counts.append(few.count(lambda user: p[user] @ q.T)), few.n_users)
     counts.append(few.count(products))
     differ = np.abs(counts[0].full_above - counts[1].full_above)
     report(users_that_differ=int((differ > 0).sum()), largest_difference=int(differ.max()))

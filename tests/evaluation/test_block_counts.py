@@ -62,6 +62,16 @@ def test_blocks_count_as_whole_rows(seed, n_users, n_items, block, share, levels
         np.testing.assert_array_equal(getattr(found, name), values)
 
 
+@pytest.mark.parametrize("n_users", [1, 2, 3, 7])
+@pytest.mark.parametrize("n_items", [129, 400, 4_001])
+def test_equal_vectors_tie_for_few_users_of_a_small_catalogue(n_users, n_items):
+    generator = torch.Generator().manual_seed(n_items)
+    p, one = (torch.randn(n, 64, generator=generator) for n in (n_users, 1))
+    phase = random_phases(np.random.default_rng(1), n_users, n_items, None)[0]
+    counts = phase.count(Products(lambda user: p[user], one.repeat(n_items, 1)))
+    np.testing.assert_array_equal(counts.full_tied, counts.n_unseen)
+
+
 @pytest.mark.parametrize("factors", [1, 7, 64])
 def test_equal_vectors_tie_in_whichever_blocks_they_are(factors):
     generator = torch.Generator().manual_seed(factors)
