@@ -28,8 +28,7 @@ class Products:
 
     def __call__(self, user: Tensor) -> Tensor:
         """Scores of all items, [n, n_items]."""
-        users = self.users(user)
-        return (_not_few(users) @ self.items.T)[: len(users)]
+        return whole_rows(self.users(user), self.items)
 
 
 def n_rows(n: int) -> int:
@@ -46,8 +45,10 @@ def padded(users: Tensor) -> Tensor:
     return torch.nn.functional.pad(users, (0, 0, 0, n_rows(len(users)) - len(users)))
 
 
-def _not_few(users: Tensor) -> Tensor:
-    return padded(users) if len(users) < _ROWS else users
+def whole_rows(users: Tensor, items: Tensor) -> Tensor:
+    """Scores of all items, [n, n_items], from vectors of users and items."""
+    few = len(users) < _ROWS
+    return (padded(users) @ items.T)[: len(users)] if few else users @ items.T
 
 
 class Blocks:

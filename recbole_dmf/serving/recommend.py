@@ -15,11 +15,11 @@ from torch import Tensor
 
 from recbole_dmf.data.history import History
 from recbole_dmf.errors import UserError
-from recbole_dmf.evaluation.products import Blocks, Products
+from recbole_dmf.evaluation.products import Blocks, Products, whole_rows
 from recbole_dmf.host.rebuild import rebuild
 from recbole_dmf.models.dmf import DMF, Tower
 from recbole_dmf.models.gradients import unit_vectors
-from recbole_dmf.models.scores import all_scores, scores_of
+from recbole_dmf.models.scores import scores_of
 from recbole_dmf.serving.model_file import read_model_file
 from recbole_dmf.serving.top_items import Top, top_k, top_k_of_products, users_per_block
 
@@ -107,7 +107,7 @@ class Recommender:
             number, rating = self._ratings(history, self._item_number, "item", "history")
             p = self._new_user(number, rating)
             seen = torch.from_numpy(number).to(self.device)
-            score = (p @ self._dmf().vectors()[1].T)[None]
+            score = whole_rows(p[None], self._dmf().vectors()[1])
             score = _without(score, torch.zeros_like(seen), seen) if exclude_seen else score
             return self._frame(np.array([""], dtype=object), *self._top(score, k))
         ids = self._numbers(user, self._user_number, "user")
@@ -185,7 +185,7 @@ class Recommender:
         """
         user = torch.from_numpy(number).to(self.device)
         with torch.no_grad():
-            score = all_scores(self.model, user, len(self.items)).to(self.device)
+            score = scores_of(self.model, len(self.items))(user).to(self.device)
         self._check_finite(score)
         return score.clone()
 

@@ -118,3 +118,14 @@ def test_recommendations_by_blocks_are_those_by_rows(name, exclude_seen, load, m
         # Items whose scores differ by rounding alone may change places.
         assert (found["item_id"] == wanted["item_id"]).mean() > 0.95
     assert len(used) == 2 * 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["DMF-cosine", "DMF-dot", "LFM", "EALS"])
+def test_items_with_one_vector_are_level_for_one_user_as_well(name, load, monkeypatch):
+    recommender = Recommender(load(name).content)
+    q = recommender.model.item_vectors()
+    monkeypatch.setattr(recommender.model, "item_vectors", lambda: q[1:2].repeat(len(q), 1))
+    for user in recommender.users[1:]:
+        found = recommender.recommend(user, 1_000, exclude_seen=False)
+        assert found["item_id"].tolist() == recommender.items[1:].tolist()
