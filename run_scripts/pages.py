@@ -249,15 +249,15 @@ def catalogue_text() -> str:
     faster = by_rows["cpu_ms_per_user"] / by_blocks["cpu_ms_per_user"]
     return (
         f"{data['users']:,} users, {data['items']:,} items, {data['factors']} factors, generated "
-        f"around {data['centres']} centres; {data['threads']} thread(s). A busy machine: CPU times "
-        "are the ones to compare. Recall is against the exact top 100; nothing seen is left out. "
+        f"around {data['centres']} centres; threads: {data['threads']}. On a busy machine, so "
+        "compare the CPU times. Recall is against the exact top 100; nothing seen is left out. "
         "Other data have other recalls.\n\n"
         f"{table}\n"
         f"The expected reading of {by_blocks['users']:,} users takes {by_blocks['seconds']:,.0f} s "
         f"in blocks, {by_blocks['cpu_ms_per_user']:.2f} ms of CPU a user; in whole rows "
         f"{by_rows['cpu_ms_per_user']:.2f} ms ({by_rows['users']} users measured), {faster:.1f} "
         f"times as much. Of those users {found['users_that_differ']} have another count, by at "
-        f"most {found['largest_difference']} of the items: scores that rounding alone sets apart.\n"
+        f"most {found['largest_difference']}: scores that rounding alone sets apart.\n"
     )
 
 
