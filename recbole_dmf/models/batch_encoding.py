@@ -10,9 +10,14 @@ import torch
 from torch import Tensor
 
 from recbole_dmf.models.gradients import pair_products, sampled_softmax
+from recbole_dmf.models.sequential import history_of
 
 if TYPE_CHECKING:
     from recbole_dmf.models.dmf import DMF, Tower
+    from recbole_dmf.models.preceding_items import PrecedingItems
+
+
+_ROUNDING = 1e-5  # relative; some ten times that of float32 sums
 
 
 def distinct(ids: Tensor, n_rows: int) -> tuple[Tensor | None, Tensor | None]:
@@ -113,19 +118,49 @@ def batch_vectors(
     if model.recent_items:  # an input of its own for each moment
         l_1 = l_1 if p_of is None else l_1.index_select(0, p_of)
         l_1, p_of = l_1 + model.recent_layer(user, n_earlier), None
+    own = None
     if value is not None:
+        if model.preceding is not None and n_earlier is not None:
+            own = _own_rows(model, model.preceding, user, item, value, n_earlier)
         p_of = torch.arange(len(user), device=user.device) if p_of is None else p_of
         repeats = len(item) // len(user)
         p_of, user = p_of.repeat(repeats), user.repeat(repeats)
     p, p_of = _latent(model.user_tower, l_1, p_of, item, value)
     encoded, q_of = distinct(item, model.n_items)
-    l_1 = model.item_tower.first_layer(model.input_of_items, encoded)
-    q, q_of = _latent(model.item_tower, l_1, q_of, user, value)
+    l_1 = model.first_layer_of_items(encoded)
+    q, q_of = _latent(model.item_tower, l_1, q_of, user, value, own)
     return model.normalise(p), model.normalise(q), p_of, q_of
 
 
+def _own_rows(
+    model: "DMF",
+    layer: "PrecedingItems",
+    user: Tensor,
+    item: Tensor,
+    value: Tensor,
+    n_earlier: Tensor,
+) -> Tensor:
+    """What the batch's masked pairs add to the rows of what comes before their items.
+
+    Args:
+        model, user, item, value, n_earlier: as in `batch_vectors`.
+        layer: the model's.
+
+    Returns:
+        [masked, width].
+    """
+    pair = value.nonzero().squeeze(1)
+    moment = pair % len(user)
+    return layer.of_pairs(history_of(model), user[moment], n_earlier[moment], item[pair])
+
+
 def _latent(
-    tower: "Tower", l_1: Tensor, place: Tensor | None, target: Tensor, value: Tensor | None
+    tower: "Tower",
+    l_1: Tensor,
+    place: Tensor | None,
+    target: Tensor,
+    value: Tensor | None,
+    own: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Latent vectors for a batch; where `value` is not 0, without the entry `target`.
 
@@ -135,6 +170,7 @@ def _latent(
         l_1: [n, width], of the inputs.
         place: int64 [batch], each entry's input; None: its own.
         target, value: [batch].
+        own: [masked, width], what else the masked pairs themselves have added to l_1.
 
     Returns:
         [n + masked, factors], and the places among them.
@@ -144,6 +180,22 @@ def _latent(
         place = torch.arange(len(l_1), device=l_1.device) if place is None else place.clone()
         base = l_1.index_select(0, place[masked])
         corrected = tower.without_target(base, target[masked], value[masked])
+        if own is not None:
+            corrected = _without_rounding(corrected - own, base)
         place[masked] = torch.arange(len(l_1), len(l_1) + len(masked), device=l_1.device)
         l_1 = torch.cat([l_1, corrected])
     return tower.upper_layers(l_1), place
+
+
+def _without_rounding(rest: Tensor, whole: Tensor) -> Tensor:
+    """`rest` with zeros where it is what rounding has left of a row that was taken away in parts.
+
+    A vector is normalised later on, so that such a rest would become a random direction.
+
+    Args:
+        rest, whole: [n, width].
+    """
+    with torch.no_grad():
+        norms = (torch.linalg.vector_norm(x, dim=1, keepdim=True) for x in (rest, whole))
+        remains = torch.gt(next(norms), _ROUNDING * next(norms))
+    return rest * remains

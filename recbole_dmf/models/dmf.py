@@ -4,8 +4,9 @@ Symbols are the paper's: R the ratings, Y the interaction matrix, p_i and q_j th
 user i and item j. What the paper does not have is marked "ours" and off by default.
 
 Beside this file are `losses` (Eq. (10) to (13) as functions), `towers` (what LFM shares and RecBole
-asks for), `batch_encoding` (the similarities of a batch in few operations), `recent_items` and
-`popularity` (ours), and `training.algorithm1`, the loop of Algorithm 1 around `DMF.loss`.
+asks for), `batch_encoding` (the similarities of a batch in few operations), `recent_items`,
+`preceding_items` and `popularity` (ours), and `training.algorithm1`, the loop of Algorithm 1 around
+`DMF.loss`.
 """
 
 from collections.abc import Callable
@@ -31,7 +32,9 @@ from recbole_dmf.models.losses import (
     squared_loss,
 )
 from recbole_dmf.models.popularity import Popularity
+from recbole_dmf.models.preceding_items import preceding_layer
 from recbole_dmf.models.recent_items import RecentItems
+from recbole_dmf.models.sequential import history_of
 from recbole_dmf.models.towers import INITS, TwoTowerModel, initialise
 from recbole_dmf.options import Config, choice, number
 
@@ -212,6 +215,7 @@ class DMF(RecentItems):
         self.user_tower = Tower(self.n_items, user_layers, *rest)  # W_U, Alg. 1, line 2
         self.item_tower = Tower(self.n_users, item_layers, *rest)  # W_V, Alg. 1, line 2
         self.build_recent_layer(config, dataset, user_layers[0])  # ours
+        self.preceding = preceding_layer(config, self, item_layers[0])  # ours
         count = torch.from_numpy(y.getnnz(axis=0)).float()
         self.popularity = Popularity(count) if config["popularity"] else None  # ours
 
@@ -230,8 +234,13 @@ class DMF(RecentItems):
 
     def encode_items(self, item: Tensor | None = None) -> Tensor:
         """q_j of items (all if None), [n, factors]."""
-        l_1 = self.item_tower.first_layer(self.input_of_items, item)
+        l_1 = self.first_layer_of_items(item)
         return self.item_tower.upper_layers(l_1)  # Eq. (7); Alg. 1, line 10
+
+    def first_layer_of_items(self, item: Tensor | None = None) -> Tensor:
+        """l_1 of items (all if None), [n, item_layers[0]]."""
+        l_1 = self.item_tower.first_layer(self.input_of_items, item)
+        return l_1 if self.preceding is None else l_1 + self.preceding(item)  # ours
 
     def forward(self, user: Tensor, item: Tensor, n_earlier: Tensor | None = None) -> Tensor:
         """Similarity of pairs, int64 [n], [n] -> [n]; the inner product for `similarity: dot`.
@@ -303,8 +312,16 @@ class DMF(RecentItems):
             p = self.encode_users(interaction[self.USER_ID], interaction[N_EARLIER])
             return self.as_user_vectors(p)
 
+    def load_other_parameter(self, para: dict[str, Any] | None) -> None:
+        """As RecBole's; the items' rows of what came before them follow the loaded history."""
+        super().load_other_parameter(para)
+        if self.preceding is not None:
+            self.preceding.read(history_of(self))
+
     def double(self):
         """The same model in float64, inputs included."""
+        if self.preceding is not None:
+            self.preceding.double()
         for rows in (self.input_of_users.rows, self.input_of_items.rows):
             rows.value = rows.value.double()
         return super().double()

@@ -15,7 +15,8 @@ class _UnitVectors(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, h):
-        norm = torch.linalg.vector_norm(h, dim=-1, keepdim=True).clamp_(min=NORM_EPSILON)
+        norm = torch.linalg.vector_norm(h, dim=-1, keepdim=True)
+        norm.masked_fill_(norm < NORM_EPSILON, torch.inf)
         unit = h / norm
         ctx.save_for_backward(unit, norm)
         return unit
@@ -28,7 +29,11 @@ class _UnitVectors(torch.autograd.Function):
 
 
 def unit_vectors(h: Tensor) -> Tensor:
-    """h / ||h||, and 0 for h = 0 (a dead ReLU tower), [n, factors]."""
+    """h / ||h||, and 0 for h = 0 (a dead ReLU tower, an item without interactions), [n, factors].
+
+    The gradient at 0, where there is none, is 0. Divided by a small number in place of the norm it
+    would be larger than all others together, and what it reaches would no longer learn with Adam.
+    """
     return _UnitVectors.apply(h)
 
 

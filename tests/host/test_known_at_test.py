@@ -16,7 +16,13 @@ MODELS = {
     "SequentialKNN": {},
     "SASRec": {"hidden_size": 8},
     "GRU4Rec": {"embedding_size": 8, "hidden_size": 8},
-    "DMF": {"recent_items": [1, 5], "recent_decay": 0.5, "init": "xavier"},
+    "DMF": {
+        "recent_items": [1, 5],
+        "recent_decay": 0.5,
+        "preceding_items": 2,
+        "target_masking": True,
+        "init": "xavier",
+    },
 }
 
 

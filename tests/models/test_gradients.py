@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from recbole_dmf.data import interactions
-from recbole_dmf.models.gradients import NORM_EPSILON, pair_products, unit_vectors
+from recbole_dmf.models.gradients import pair_products, unit_vectors
 
 
 @pytest.fixture(params=["scipy", "torch"])
@@ -32,7 +32,7 @@ def test_pair_products_and_their_gradients(user_given, item_given, k, routines):
 
 def test_unit_vectors_and_their_gradient():
     h = torch.randn(7, 4, dtype=torch.float64, requires_grad=True)
-    plain = h / h.norm(dim=-1, keepdim=True).clamp(min=NORM_EPSILON)
+    plain = h / h.norm(dim=-1, keepdim=True)
     torch.testing.assert_close(unit_vectors(h), plain)
     assert torch.autograd.gradcheck(unit_vectors, (h,))
 
@@ -40,5 +40,5 @@ def test_unit_vectors_and_their_gradient():
 def test_unit_vectors_of_zero_are_zero():
     h = torch.zeros(2, 3, requires_grad=True)
     unit_vectors(h).sum().backward()
-    assert torch.isfinite(h.grad).all()
+    assert h.grad.abs().max() == 0
     assert unit_vectors(h).abs().max() == 0

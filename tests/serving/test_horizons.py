@@ -11,6 +11,8 @@ from recbole_dmf.serving.recommend import Recommender
 OPTIONS = {
     "recent_items": [1, 3, 8],
     "recent_decay": [1.0, 0.5, 0.75],
+    "preceding_items": 2,
+    "target_masking": True,
     "init": "xavier",
     "output_activation": "linear",
     "learning_rate": 0.01,
