@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from conftest import history_of, random_rows, write_inter
+from recbole_dmf import load, run_recbole
 from recbole_dmf.serving.export import export
 from recbole_dmf.serving.recommend import Recommender
+from recbole_dmf.training.trainer import RunTrainer
 
 OPTIONS = {
     "recent_items": [1, 3, 8],
@@ -35,6 +37,23 @@ def test_a_known_users_history_gets_that_users_scores(recommender):
         place = {item: n for n, item in enumerate(recommender.items)}
         expected = score[[place[item] for item in new["item_id"]]]
         np.testing.assert_allclose(new["score"], expected, atol=1e-5)
+
+
+def test_what_is_loaded_has_the_vectors_of_the_run(tmp_path, monkeypatch):
+    kept = []
+    original = RunTrainer.load_best
+    monkeypatch.setattr(
+        RunTrainer, "load_best", lambda self: kept.append(self.model) or original(self)
+    )
+    data = write_inter(tmp_path / "data", random_rows())
+    places = {"data_path": str(data), "checkpoint_dir": str(tmp_path / "runs")}
+    outcome = run_recbole("DMF", "tiny", config_dict={**places, **OPTIONS})
+    [trained] = kept
+    trained.eval()
+    for loaded in (load(outcome["folder"])[1], Recommender.load(outcome["folder"]).model):
+        assert loaded.preceding.input.rows.value.sum() > 0
+        for found, expected in zip(loaded.eval().vectors(), trained.vectors(), strict=True):
+            assert torch.equal(found, expected)
 
 
 def test_the_order_of_a_history_matters(recommender):

@@ -17,7 +17,6 @@ MODELS = {
     "DMF": FAST,
     "DMF-recent": {**FAST, "recent_items": 3},
     "BPR": {"epochs": 2},
-    "DMF-preceding": {"recent_items": 3, "preceding_items": 2, "target_masking": True},
     "EASE": {},
     "MultiVAE": {"epochs": 1},
 }
