@@ -11,6 +11,7 @@ from recbole_dmf.data.history import N_EARLIER
 from recbole_dmf.data.interactions import train_matrix
 from recbole_dmf.data.negatives import NegativeSampler
 from recbole_dmf.errors import UserError
+from recbole_dmf.models.one_pass import one_pass, takes_one_pass
 from recbole_dmf.options import Config
 from recbole_dmf.training import parallel
 from recbole_dmf.training.adam import EagerAdam
@@ -153,13 +154,16 @@ class DMFTrainer(BaseTrainer):
         Returns:
             The sum of the losses of this process's positives, shape [].
         """
-        user = batch.instances[0]
+        user, item, *_ = batch.instances
         self.optimizer.zero_grad()
         total = torch.zeros((), device=user.device)
         if len(user):
             weight = len(user) / batch.n_positives
-            loss = self.model.loss(*batch.instances)
-            loss.backward(torch.full_like(loss, weight))  # Alg. 1, line 13
+            if takes_one_pass(self.model, item):
+                loss = one_pass(self.model, weight, *batch.instances[:4])
+            else:
+                loss = self.model.loss(*batch.instances)
+                loss.backward(torch.full_like(loss, weight))  # Alg. 1, line 13
             total = loss.detach() * len(user)
         parallel.sum_gradients(self.model.parameters())
         if self.clip_grad_norm:

@@ -56,3 +56,14 @@ def test_an_epoch_has_each_positive_once_with_its_negatives(ready, monkeypatch, 
         assert label[0].all()
         assert not label[1:].any()
         assert torch.equal(n_earlier, trainer._n_earlier[rows])
+
+
+def test_one_pass_trains_as_the_graph_does(ready, monkeypatch):
+    losses = []
+    for takes in (algorithm1.takes_one_pass, lambda model, item: False):
+        monkeypatch.setattr(algorithm1, "takes_one_pass", takes)
+        trainer, loader = set_up(ready, learning_rate=0.01)
+        losses.append([trainer._train_epoch(loader, epoch) for epoch in range(4)])
+        losses[-1] += [parameter.detach() for parameter in trainer.model.parameters()]
+    assert losses[0][3] < losses[0][0]
+    torch.testing.assert_close(*losses, rtol=1e-3, atol=1e-5)
