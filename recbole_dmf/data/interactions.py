@@ -11,6 +11,8 @@ from scipy.sparse import _sparsetools
 from recbole_dmf.data.split import drop_duplicates
 
 MATRICES = ("rating", "binary")
+_BLOCK = 4096  # columns of a block; of 64 floats each they take 1 MB
+_WORTH = 16  # entries of a row in a block, on average, from which on blocks are the faster way
 
 
 def interaction_matrix(
@@ -140,6 +142,45 @@ class Rows:
         order = torch.argsort(self.column, stable=True)
         counts = torch.bincount(self.column, minlength=self.n_columns)
         return Rows(row_starts(counts), row[order], self.value[order], len(self))
+
+
+class WholeRows(Rows):
+    """A matrix whose products are of all its rows, on a processor in blocks of columns.
+
+    A block's rows of the dense factor stay in a core's cache while all rows of the matrix read
+    them; without blocks each read of a large factor goes to the memory that all cores share.
+    """
+
+    _blocks: list[Rows] | None = None
+
+    def matmul(self, dense: torch.Tensor) -> torch.Tensor:
+        """As of `Rows`."""
+        n_blocks = -(-self.n_columns // _BLOCK)
+        worth = n_blocks > 2 and len(self.column) >= _WORTH * n_blocks * len(self)
+        if not worth or not _on_cpu(dense):
+            return super().matmul(dense)
+        if self._blocks is None or self._blocks[0].value.dtype != self.value.dtype:
+            self._blocks = self._cut(n_blocks)
+        parts = zip(self._blocks, dense.split(_BLOCK), strict=True)
+        block, part = next(parts)
+        product = block.matmul(part)
+        for block, part in parts:
+            product += block.matmul(part)
+        return product
+
+    def _cut(self, n_blocks: int) -> list[Rows]:
+        start, column, value = (t.numpy() for t in (self.start, self.column, self.value))
+        row = np.repeat(np.arange(len(self), dtype=np.int32), np.diff(start))
+        block = column // _BLOCK
+        order = np.argsort(block, kind="stable")  # keeps the order of rows within a block
+        ends = np.bincount(block, minlength=n_blocks).cumsum()
+        blocks = []
+        for number, entry in enumerate(np.split(order, ends[:-1])):
+            first = np.searchsorted(row[entry], np.arange(len(self) + 1)).astype(np.int32)
+            width = min(_BLOCK, self.n_columns - number * _BLOCK)
+            within = column[entry] - np.int32(number * _BLOCK)
+            blocks.append(Rows.of_arrays(first, within, value[entry], width))
+        return blocks
 
 
 def _on_cpu(tensor: torch.Tensor) -> bool:

@@ -18,7 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from recbole_dmf.data.history import N_EARLIER
-from recbole_dmf.data.interactions import MATRICES, Rows, SparseInput, train_matrix, with_ones
+from recbole_dmf.data.interactions import (
+    MATRICES,
+    SparseInput,
+    WholeRows,
+    train_matrix,
+    with_ones,
+)
 from recbole_dmf.errors import UserError
 from recbole_dmf.models.batch_encoding import batch_similarities, batch_softmax
 from recbole_dmf.models.dropout import dropout
@@ -204,7 +210,7 @@ class DMF(RecentItems):
             )
 
         y = user_item_matrix(train_matrix(dataset), kind)  # Alg. 1, line 3
-        by_user, by_item = Rows.of(y, self.device), Rows.of(y.T.tocsr(), self.device)
+        by_user, by_item = (WholeRows.of(m, self.device) for m in (y, y.T.tocsr()))
         self.input_of_users = SparseInput(by_user, by_item)  # Y_i*
         self.input_of_items = SparseInput(by_item, by_user)  # Y_*j
 
