@@ -11,6 +11,8 @@ from scipy.sparse import _sparsetools
 from recbole_dmf.data.split import drop_duplicates
 
 MATRICES = ("rating", "binary")
+_BLOCK = 4096  # columns of a block; of 64 floats each they take 1 MB
+_WORTH = 16  # entries of a row in a block, on average, from which on blocks are the faster way
 
 
 def interaction_matrix(
@@ -94,6 +96,12 @@ class Rows:
         start, column, value = (torch.from_numpy(array).to(device) for array in arrays)
         return cls(start, column, value, matrix.shape[1])
 
+    @classmethod
+    def of_arrays(cls, start: NDArray, column: NDArray, value: NDArray, n_columns: int) -> "Rows":
+        """As `Rows`, of NumPy's arrays, without a copy."""
+        as_tensor = torch.from_numpy
+        return cls(as_tensor(start), as_tensor(column), as_tensor(value), n_columns)
+
     def __len__(self) -> int:
         return len(self.start) - 1
 
@@ -108,37 +116,71 @@ class Rows:
 
     def take(self, ids: torch.Tensor) -> "Rows":
         """The rows `ids`, int64 [n] in any order."""
+        if _on_cpu(ids):  # SciPy's matrix[ids] and torch's indexing take twice as long
+            whole = [tensor.numpy() for tensor in (self.start, self.column, self.value)]
+            row = ids.numpy().astype(np.int32)
+            start = np.zeros(len(row) + 1, dtype=np.int32)
+            np.cumsum(whole[0].take(row + 1) - whole[0].take(row), out=start[1:])
+            column, value = (np.empty(start[-1], dtype=array.dtype) for array in whole[1:])
+            _sparsetools.csr_row_index(len(row), row, *whole, column, value)
+            return Rows.of_arrays(start, column, value, self.n_columns)
         first = self.start[ids]
         counts = self.start[ids + 1] - first
-        start = row_starts(counts)
-        if _on_cpu(start):  # half the time of SciPy's matrix[ids] for a small batch
-            column, value = self._empty(int(start[-1]))
-            whole = (self.start, self.column, self.value)
-            arrays = (tensor.numpy() for tensor in (ids.int(), *whole, column, value))
-            _sparsetools.csr_row_index(len(ids), *arrays)
-        else:
-            _, entry = ranges(first, counts)
-            column, value = self.column[entry], self.value[entry]
-        return Rows(start, column, value, self.n_columns)
+        _, entry = ranges(first, counts)
+        return Rows(row_starts(counts), self.column[entry], self.value[entry], self.n_columns)
 
     def transposed(self) -> "Rows":
         """The transpose, each of its rows in ascending order of columns."""
         if _on_cpu(self.start):
-            start = self.start.new_empty(self.n_columns + 1)
-            column, value = self._empty(len(self.column))
-            tensors = (self.start, self.column, self.value, start, column, value)
-            arrays = (tensor.numpy() for tensor in tensors)
-            _sparsetools.csr_tocsc(len(self), self.n_columns, *arrays)
-        else:
-            rows = torch.arange(len(self), device=self.start.device, dtype=torch.int32)
-            row = torch.repeat_interleave(rows, self.start.diff())
-            order = torch.argsort(self.column, stable=True)
-            start = row_starts(torch.bincount(self.column, minlength=self.n_columns))
-            column, value = row[order], self.value[order]
-        return Rows(start, column, value, len(self))
+            arrays = [tensor.numpy() for tensor in (self.start, self.column, self.value)]
+            start = np.empty(self.n_columns + 1, dtype=np.int32)
+            column, value = np.empty_like(arrays[1]), np.empty_like(arrays[2])
+            _sparsetools.csr_tocsc(len(self), self.n_columns, *arrays, start, column, value)
+            return Rows.of_arrays(start, column, value, len(self))
+        rows = torch.arange(len(self), device=self.start.device, dtype=torch.int32)
+        row = torch.repeat_interleave(rows, self.start.diff())
+        order = torch.argsort(self.column, stable=True)
+        counts = torch.bincount(self.column, minlength=self.n_columns)
+        return Rows(row_starts(counts), row[order], self.value[order], len(self))
 
-    def _empty(self, n: int) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.column.new_empty(n), self.value.new_empty(n)
+
+class WholeRows(Rows):
+    """A matrix whose products are of all its rows, on a processor in blocks of columns.
+
+    A block's rows of the dense factor stay in a core's cache while all rows of the matrix read
+    them; without blocks each read of a large factor goes to the memory that all cores share.
+    """
+
+    _blocks: list[Rows] | None = None
+
+    def matmul(self, dense: torch.Tensor) -> torch.Tensor:
+        """As of `Rows`."""
+        n_blocks = -(-self.n_columns // _BLOCK)
+        worth = n_blocks > 2 and len(self.column) >= _WORTH * n_blocks * len(self)
+        if not worth or not _on_cpu(dense):
+            return super().matmul(dense)
+        if self._blocks is None or self._blocks[0].value.dtype != self.value.dtype:
+            self._blocks = self._cut(n_blocks)
+        parts = zip(self._blocks, dense.split(_BLOCK), strict=True)
+        block, part = next(parts)
+        product = block.matmul(part)
+        for block, part in parts:
+            product += block.matmul(part)
+        return product
+
+    def _cut(self, n_blocks: int) -> list[Rows]:
+        start, column, value = (t.numpy() for t in (self.start, self.column, self.value))
+        row = np.repeat(np.arange(len(self), dtype=np.int32), np.diff(start))
+        block = column // _BLOCK
+        order = np.argsort(block, kind="stable")  # keeps the order of rows within a block
+        ends = np.bincount(block, minlength=n_blocks).cumsum()
+        blocks = []
+        for number, entry in enumerate(np.split(order, ends[:-1])):
+            first = np.searchsorted(row[entry], np.arange(len(self) + 1)).astype(np.int32)
+            width = min(_BLOCK, self.n_columns - number * _BLOCK)
+            within = column[entry] - np.int32(number * _BLOCK)
+            blocks.append(Rows.of_arrays(first, within, value[entry], width))
+        return blocks
 
 
 def _on_cpu(tensor: torch.Tensor) -> bool:
@@ -166,19 +208,6 @@ def ranges(first: torch.Tensor, counts: torch.Tensor) -> tuple[torch.Tensor, tor
     return row, torch.arange(len(row), device=counts.device) + (first - before)[row]
 
 
-class _SparseMatmul(torch.autograd.Function):
-    """rows @ weight, with the dense gradient rows^T @ grad from a stored transpose."""
-
-    @staticmethod
-    def forward(ctx, weight, rows, transposed):
-        ctx.transposed = transposed
-        return rows.matmul(weight)
-
-    @staticmethod
-    def backward(ctx, grad):
-        return ctx.transposed.matmul(grad.contiguous()), None, None
-
-
 class SparseInput:
     """Rows of Y as the input of a tower (Eq. 7): `Y_i*` for users, `Y_*j` for items.
 
@@ -186,11 +215,20 @@ class SparseInput:
 
     Args:
         rows: Y for the users' tower, its transpose for the items'.
-        transposed: the transpose of `rows`.
+        transposed: the transpose of `rows`; None: made when a gradient needs it.
     """
 
-    def __init__(self, rows: Rows, transposed: Rows):
-        self.rows, self.transposed = rows, transposed
+    def __init__(self, rows: Rows, transposed: Rows | None = None):
+        self.rows, self._transposed = rows, transposed
+
+    def take(self, ids: torch.Tensor | None) -> "SparseInput":
+        """The inputs `ids`, int64 [n] in any order; all if None."""
+        return self if ids is None else SparseInput(self.rows.take(ids))
+
+    @property
+    def transposed(self) -> Rows:
+        """The transpose of `rows`."""
+        return self.rows.transposed() if self._transposed is None else self._transposed
 
     def matmul(self, weight: torch.Tensor, ids: torch.Tensor | None = None) -> torch.Tensor:
         """Product of the rows `ids` (all rows if None) with `weight`.
@@ -202,11 +240,30 @@ class SparseInput:
         Returns:
             [n, width], differentiable in `weight`.
         """
-        if ids is None:
-            return _SparseMatmul.apply(weight, self.rows, self.transposed)
-        return sparse_product(self.rows.take(ids), weight)
+        return _SparseMatmul.apply(weight, self.take(ids))
+
+    def gradient(self, slope: torch.Tensor) -> torch.Tensor:
+        """What `matmul` adds to the gradient of `weight`, rows^T @ slope, [n_columns, width].
+
+        Args:
+            slope: [n, width], the gradient of the product.
+        """
+        return self.transposed.matmul(slope.contiguous())
+
+
+class _SparseMatmul(torch.autograd.Function):
+    """rows @ weight, with a dense gradient."""
+
+    @staticmethod
+    def forward(ctx, weight, given):
+        ctx.given = given
+        return given.rows.matmul(weight)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return ctx.given.gradient(grad), None
 
 
 def sparse_product(rows: Rows, weight: torch.Tensor) -> torch.Tensor:
     """rows @ weight, [n, width], differentiable in `weight`, [n_columns, width]."""
-    return _SparseMatmul.apply(weight, rows, rows.transposed())
+    return SparseInput(rows).matmul(weight)

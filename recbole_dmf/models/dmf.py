@@ -4,9 +4,9 @@ Symbols are the paper's: R the ratings, Y the interaction matrix, p_i and q_j th
 user i and item j. What the paper does not have is marked "ours" and off by default.
 
 Beside this file are `losses` (Eq. (10) to (13) as functions), `towers` (what LFM shares and RecBole
-asks for), `batch_encoding` (the similarities of a batch in few operations), `recent_items`,
-`preceding_items` and `popularity` (ours), and `training.algorithm1`, the loop of Algorithm 1 around
-`DMF.loss`.
+asks for), `batch_encoding` (the similarities of a batch in few operations), `one_pass` (a small
+batch's loss and gradients in fewer still), `recent_items`, `preceding_items` and `popularity`
+(ours), and `training.algorithm1`, the loop of Algorithm 1 around `DMF.loss`.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from recbole_dmf.data.history import N_EARLIER
-from recbole_dmf.data.interactions import MATRICES, Rows, SparseInput, train_matrix, with_ones
+from recbole_dmf.data.interactions import (
+    MATRICES,
+    SparseInput,
+    WholeRows,
+    train_matrix,
+    with_ones,
+)
 from recbole_dmf.errors import UserError
 from recbole_dmf.models.batch_encoding import batch_similarities, batch_softmax
 from recbole_dmf.models.dropout import dropout
@@ -132,6 +138,11 @@ def cosine(p: Tensor, q: Tensor) -> Tensor:
 # ---- Sec. 3.3 and 3.4: the loss -----------------------------------------------------------------
 
 
+def pair_target(model: TwoTowerModel, rating: Tensor, label: Tensor) -> Tensor:
+    """What a pair's predicted score is to be, float [batch]; arguments as of `pair_loss`."""
+    return label if model.loss_type == "ce" else normalised_target(rating, model.max_rating)
+
+
 def pair_loss(
     model: TwoTowerModel,
     similarity: Tensor,
@@ -151,7 +162,7 @@ def pair_loss(
     if model.loss_type == "bpr":  # ours; the paper leaves it to future work
         score = (model.logit(similarity) + beside).view(-1, int(label.sum()))
         return bpr_loss(score[0], score[1:].T)
-    y = label if model.loss_type == "ce" else normalised_target(rating, model.max_rating)
+    y = pair_target(model, rating, label)
     if model.similarity != "cosine":  # ours: a sigmoid makes the probability
         logit = model.logit(similarity) + beside
         if model.loss_type == "square":
@@ -201,7 +212,7 @@ class DMF(RecentItems):
             )
 
         y = user_item_matrix(train_matrix(dataset), kind)  # Alg. 1, line 3
-        by_user, by_item = Rows.of(y, self.device), Rows.of(y.T.tocsr(), self.device)
+        by_user, by_item = (WholeRows.of(m, self.device) for m in (y, y.T.tocsr()))
         self.input_of_users = SparseInput(by_user, by_item)  # Y_i*
         self.input_of_items = SparseInput(by_item, by_user)  # Y_*j
 

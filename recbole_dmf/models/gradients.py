@@ -10,22 +10,31 @@ _LOGITS_PER_BLOCK = 1_000_000  # 4 MB, which stay in the cache
 _PAIRS_PER_CHUNK = 8192  # their vectors stay in the cache between gathering and multiplying
 
 
+def unit_and_norm(h: Tensor) -> tuple[Tensor, Tensor]:
+    """`unit_vectors` and the norms, infinite for 0, [n, factors] and [n, 1]; no gradient."""
+    norm = torch.linalg.vector_norm(h, dim=-1, keepdim=True)
+    norm.masked_fill_(norm < NORM_EPSILON, torch.inf)
+    return h / norm, norm
+
+
+def unit_slope(grad: Tensor, unit: Tensor, norm: Tensor) -> Tensor:
+    """The gradient of h from that of `unit_and_norm(h)`'s unit vectors, [n, factors]."""
+    along = (grad * unit).sum(dim=-1, keepdim=True)
+    return torch.addcmul(grad, unit, along, value=-1).div_(norm)
+
+
 class _UnitVectors(torch.autograd.Function):
     """`unit_vectors`, with a gradient of a third of autograd's operations."""
 
     @staticmethod
     def forward(ctx, h):
-        norm = torch.linalg.vector_norm(h, dim=-1, keepdim=True)
-        norm.masked_fill_(norm < NORM_EPSILON, torch.inf)
-        unit = h / norm
+        unit, norm = unit_and_norm(h)
         ctx.save_for_backward(unit, norm)
         return unit
 
     @staticmethod
     def backward(ctx, grad):
-        unit, norm = ctx.saved_tensors
-        along = (grad * unit).sum(dim=-1, keepdim=True)
-        return torch.addcmul(grad, unit, along, value=-1).div_(norm)
+        return unit_slope(grad, *ctx.saved_tensors)
 
 
 def unit_vectors(h: Tensor) -> Tensor:

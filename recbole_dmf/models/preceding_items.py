@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from recbole_dmf.data.history import History
-from recbole_dmf.data.interactions import Rows, SparseInput, sparse_product
+from recbole_dmf.data.interactions import SparseInput, WholeRows, sparse_product
 from recbole_dmf.errors import UserError
 from recbole_dmf.models.sequential import history_of
 from recbole_dmf.models.towers import initialise
@@ -49,7 +49,7 @@ class PrecedingItems(nn.Module):
         rows = sp.diags(share.numpy()) @ _summed_by_item(history, self.horizon)
         rows = rows.astype(self.weight.detach().cpu().numpy().dtype)
         device = self.weight.device
-        by_item, by_preceding = (Rows.of(_sorted(m), device) for m in (rows, rows.T))
+        by_item, by_preceding = (WholeRows.of(_sorted(m), device) for m in (rows, rows.T))
         self.input = SparseInput(by_item, by_preceding)
         self.register_buffer("share", share.to(self.weight), persistent=False)
 

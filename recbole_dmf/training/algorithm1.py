@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from tqdm import tqdm
@@ -11,12 +11,26 @@ from recbole_dmf.data.history import N_EARLIER
 from recbole_dmf.data.interactions import train_matrix
 from recbole_dmf.data.negatives import NegativeSampler
 from recbole_dmf.errors import UserError
+from recbole_dmf.models.one_pass import one_pass, takes_one_pass
 from recbole_dmf.options import Config
 from recbole_dmf.training import parallel
 from recbole_dmf.training.adam import EagerAdam
 from recbole_dmf.training.base import BaseTrainer
 
 SINGLE_THREAD_BATCH = 4096
+GATHERED = 65_536  # instances whose columns are looked up together
+
+
+class Batch(NamedTuple):
+    """A batch of training instances.
+
+    Attributes:
+        n_positives: of all processes.
+        instances: this process's, the arguments of `DMF.loss`.
+    """
+
+    n_positives: int
+    instances: tuple[torch.Tensor, ...]
 
 
 class DMFTrainer(BaseTrainer):
@@ -66,6 +80,7 @@ class DMFTrainer(BaseTrainer):
                 f"{self.config['model']} needs negatives: set sample_num in train_neg_sample_args."
             )
         self._num = int(args["sample_num"])
+        self._positives_per_batch = max(1, self.config["train_batch_size"] // (1 + self._num))
         sampler = train_data._sampler
         if not isinstance(sampler, NegativeSampler):  # RecBole's, with one of its own splits
             matrix, seed = train_matrix(train_data._dataset), self.config["seed"]
@@ -95,35 +110,61 @@ class DMFTrainer(BaseTrainer):
         if state["negatives"] is not None:
             self.negatives = state["negatives"].to(self.negatives.device)
 
-    def batches(self) -> tuple[torch.Tensor, ...]:
-        """Row numbers of the positives of each batch of an epoch, in random order."""
+    @property
+    def n_batches(self) -> int:
+        """Of an epoch."""
+        return -(-len(self._user) // self._positives_per_batch)
+
+    def batches(self) -> Iterator[Batch]:
+        """The batches of an epoch, in random order."""
         order = torch.randperm(len(self._user), generator=self._generator, device=self._user.device)
-        return order.split(max(1, self.config["train_batch_size"] // (1 + self._num)))
+        size = self._positives_per_batch
+        whole = len(order) // size * size
+        for positives in order[:whole].split(size * max(1, GATHERED // (size * (1 + self._num)))):
+            yield from self._gather(positives.view(-1, size))
+        if whole < len(order):
+            yield from self._gather(order[None, whole:])
 
-    def step(self, positives: torch.Tensor) -> torch.Tensor:
-        """One update with the given positives and their negatives (Alg. 1, lines 9-13).
+    def _gather(self, positives: torch.Tensor) -> Iterator[Batch]:
+        """Batches of the positives with these row numbers, int64 [n_batches, batch_size].
 
-        With several processes each takes its share of the positives.
+        With several processes each takes its share of a batch.
+        """
+        share = positives.tensor_split(parallel.world_size(), dim=1)[parallel.rank()]
+        rows, (n_batches, n) = share.reshape(-1), share.shape
+        repeats = 1 + self._num
+        item = torch.cat([self._item[rows][None], self.negatives.index_select(1, rows)])
+        item = item.view(repeats, n_batches, n).transpose(0, 1).reshape(n_batches, repeats * n)
+        label = torch.zeros(repeats, n, device=item.device)
+        label[:1] = 1.0
+        columns = [
+            self._user[rows].view(n_batches, n),
+            item,
+            self._rating[rows].view(n_batches, n).repeat(1, repeats),
+            label.view(1, -1).expand(n_batches, -1),
+        ]
+        if self._n_earlier is not None:
+            columns.append(self._n_earlier[rows].view(n_batches, n))
+        for instances in zip(*columns, strict=True):
+            yield Batch(positives.shape[1], instances)
+
+    def step(self, batch: Batch) -> torch.Tensor:
+        """One update (Alg. 1, lines 10 to 13).
 
         Returns:
             The sum of the losses of this process's positives, shape [].
         """
-        share = positives.tensor_split(parallel.world_size())[parallel.rank()]
+        user, item, *_ = batch.instances
         self.optimizer.zero_grad()
-        total = torch.zeros((), device=positives.device)
-        if len(share):
-            item = torch.cat([self._item[share][None], self.negatives[:, share]])
-            label = torch.zeros(item.shape, device=item.device)
-            label[0] = 1.0
-            loss = self.model.loss(
-                self._user[share],
-                item.view(-1),
-                self._rating[share].repeat(1 + self._num),
-                label.view(-1),
-                *(() if self._n_earlier is None else (self._n_earlier[share],)),
-            )
-            (loss * (len(share) / len(positives))).backward()  # Alg. 1, line 13
-            total = loss.detach() * len(share)
+        total = torch.zeros((), device=user.device)
+        if len(user):
+            weight = len(user) / batch.n_positives
+            if takes_one_pass(self.model, item):
+                loss = one_pass(self.model, weight, *batch.instances[:4])
+            else:
+                loss = self.model.loss(*batch.instances)
+                loss.backward(torch.full_like(loss, weight))  # Alg. 1, line 13
+            total = loss.detach() * len(user)
         parallel.sum_gradients(self.model.parameters())
         if self.clip_grad_norm:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), **self.clip_grad_norm)
@@ -138,11 +179,15 @@ class DMFTrainer(BaseTrainer):
         self.model.train()
         total = torch.zeros((), device=self.model.device)
         bar = tqdm(
-            self.batches(), desc=f"epoch {epoch_idx + 1}", disable=not show_progress, leave=False
+            self.batches(),
+            desc=f"epoch {epoch_idx + 1}",
+            total=self.n_batches,
+            disable=not show_progress,
+            leave=False,
         )
         with threads_for(self.config["train_batch_size"]):
-            for positives in bar:
-                total += self.step(positives)
+            for batch in bar:
+                total += self.step(batch)
         return float(parallel.sum_over_processes(total)) / len(self._user)
 
 

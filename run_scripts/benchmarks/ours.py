@@ -1,10 +1,13 @@
 """Our DMF, measured; each `measure_` function runs in a process of its own."""
 
+import itertools
 import sys
 import time
+from collections import deque
 
 from benchmarks.setting import LAYERS
 from benchmarks.timing import (
+    WARM_UP,
     measure_steps,
     median_seconds,
     phase,
@@ -47,6 +50,11 @@ def our_epoch(trainer) -> None:
     DMFTrainer._train_epoch(trainer, None, 0)  # without the run's history
 
 
+def gathering_seconds(trainer) -> float:
+    """Seconds that a batch of an epoch takes before its step."""
+    return seconds_of(lambda: deque(trainer.batches(), maxlen=0)) / trainer.n_batches
+
+
 def evaluate_ours(trainer, phase) -> None:
     trainer.model.train()  # or else the vectors of the last evaluation would be taken
     summarise(trainer.count(phase), ["hit", "ndcg"], [10])
@@ -56,15 +64,17 @@ def measure_ours(args) -> None:
     config = build_config("DMF", args.dataset, None, our_options(args, args.batch_size))
     prepared = prepare(config, lookup.load_dataset(config))
     trainer = our_trainer(config, prepared)
-    batches = trainer.batches()
-    trainer.step(batches[0])
+    trainer.step(next(trainer.batches()))
     report(start_seconds=time.time() - args.spawned, ray_imported="ray" in sys.modules)
     # Negatives are drawn once per epoch; each step is charged its share.
     sampling = seconds_of(trainer.draw_negatives)
     with threads_for(args.batch_size):
+        gathering = gathering_seconds(trainer)
+        batches = list(itertools.islice(trainer.batches(), args.steps + WARM_UP + 1))
         step, cpu = measure_steps(batches, trainer.step, args.steps, args.device)
-    step += sampling / len(batches)
-    report(step_ms=1e3 * step, step_cpu_ms=1e3 * cpu, epoch_seconds=step * len(batches))
+    step += sampling / trainer.n_batches + gathering
+    cpu += gathering
+    report(step_ms=1e3 * step, step_cpu_ms=1e3 * cpu, epoch_seconds=step * trainer.n_batches)
     test = prepared.phases["test"]
     report(evaluation_seconds=median_seconds(lambda: evaluate_ours(trainer, test), 3))
     report_memory()

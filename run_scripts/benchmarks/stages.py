@@ -1,11 +1,12 @@
 """Where the time of a training step goes, beside what the machine can do."""
 
+import itertools
 import statistics
 import time
 
 import torch
 
-from benchmarks.ours import our_options, our_trainer
+from benchmarks.ours import gathering_seconds, our_options, our_trainer
 from benchmarks.setting import LAYERS
 from benchmarks.timing import report, seconds_of
 from recbole_dmf.config import build_config
@@ -47,7 +48,8 @@ def measure_stages(args) -> None:
     torch.set_num_threads(1)
     config = build_config("DMF", args.dataset, None, our_options(args, args.batch_size))
     trainer = our_trainer(config, prepare(config, lookup.load_dataset(config)))
-    batches = trainer.batches()[: args.steps]
+    gathering = gathering_seconds(trainer)
+    batches = list(itertools.islice(trainer.batches(), args.steps))
     times: dict[str, list[float]] = {}
     counted = {"entries": 0, "rows": 0}
     for batch in batches:
@@ -65,7 +67,7 @@ def measure_stages(args) -> None:
     parameters = sum(p.numel() for p in trainer.model.parameters())
     floors = floors_of(entries, rows, parameters, limits)
     medians = {name: statistics.median(found) for name, found in times.items()}
-    whole = medians.pop("whole step")
+    whole = medians.pop("whole step") + gathering
     medians["towers, similarity, loss"] = whole - sum(medians.values())
     stages = {
         name: {"ms": 1e3 * medians[name], "floor_ms": 1e3 * floor} for name, floor in floors.items()
@@ -76,17 +78,16 @@ def measure_stages(args) -> None:
 def times_of_products(trainer, batch, counted: dict[str, int]) -> dict[str, float]:
     """Processor seconds of the sparse stages of both towers; adds to what was counted."""
     model = trainer.model
-    items = torch.cat([trainer._item[batch], trainer._negatives[:, batch].view(-1)])
     sides = (
-        (model.user_tower, model.input_of_users, trainer._user[batch]),
-        (model.item_tower, model.input_of_items, items),
+        (model.user_tower, model.input_of_users, batch.instances[0]),
+        (model.item_tower, model.input_of_items, batch.instances[1]),
     )
     totals = dict.fromkeys(SPARSE_STAGES, 0.0)
     for tower, whole, ids in sides:
         encoded, _ = distinct(ids, len(whole.rows))
         start = time.thread_time()
-        rows = whole.rows if encoded is None else whole.rows.take(encoded)
-        transposed = whole.transposed if encoded is None else rows.transposed()
+        given = whole.take(encoded)
+        rows, transposed = given.rows, given.transposed
         cut = time.thread_time()
         product = rows.matmul(tower.weight.detach())
         done = time.thread_time()

@@ -11,6 +11,7 @@ from recbole_dmf.data import interactions
 from recbole_dmf.data.interactions import (
     Rows,
     SparseInput,
+    WholeRows,
     interaction_matrix,
     max_rating,
     train_matrix,
@@ -57,6 +58,28 @@ def test_sparse_product_and_gradient_are_the_dense_ones(matrix, ids, routines):
     (gradient,) = torch.autograd.grad((product * weighting).sum(), weight)
     np.testing.assert_allclose(product.detach(), (dense @ weight).detach(), atol=1e-12)
     np.testing.assert_allclose(gradient, dense.T @ weighting, atol=1e-12)
+
+
+@pytest.mark.parametrize("width", [1, 9, 10, 40])  # of a block; the matrix has 20 rows, 15 columns
+def test_blocks_of_columns_give_the_same_products(matrix, width, monkeypatch):
+    monkeypatch.setattr(interactions, "_BLOCK", width)
+    monkeypatch.setattr(interactions, "_WORTH", 0)
+    for part in (matrix, matrix.T.tocsr()):
+        rows, whole = Rows.of(part, "cpu"), WholeRows.of(part, "cpu")
+        for dtype in (torch.float32, torch.float64):  # as after a model's `double`
+            rows.value, whole.value = rows.value.to(dtype), whole.value.to(dtype)
+            dense = torch.randn(part.shape[1], 6, dtype=dtype)
+            torch.testing.assert_close(whole.matmul(dense), rows.matmul(dense))
+        assert (whole._blocks is None) == (part.shape[1] <= 2 * width)
+        few = torch.tensor([3, 0])
+        assert torch.equal(whole.take(few).column, rows.take(few).column)
+
+
+def test_a_sparse_matrix_is_not_cut_into_blocks(matrix, monkeypatch):
+    monkeypatch.setattr(interactions, "_BLOCK", 2)
+    whole = WholeRows.of(matrix, "cpu")
+    whole.matmul(torch.randn(15, 6, dtype=torch.float64))
+    assert whole._blocks is None
 
 
 @pytest.mark.slow
