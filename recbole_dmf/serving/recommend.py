@@ -138,6 +138,8 @@ class Recommender:
     def score_item(self, ratings_by_user: Mapping[str, float]) -> pd.DataFrame:
         """Scores of all users for an item that was not in training (DMF), the highest first.
 
+        With `preceding_items` the item's row of these is empty, since the order is not given.
+
         Args:
             ratings_by_user: {user id: rating}; unknown users are left out with a warning.
 
