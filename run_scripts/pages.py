@@ -27,7 +27,7 @@ MEASURED = ROOT / "run_scripts" / "measured"
 START, END = "<!-- drawn by run_scripts/pages.py -->", "<!-- end -->"
 OLD_ML_1M = "**Old ml-1m file, 2,999 users; to be measured again.**"
 OLD = ("best-ml-1m", "table2-ml-1m-2999-users")  # measured on that file
-HEADLINE = ("ml-100k", "ml-latest-small", "amazon-music")  # data sets of README's table
+HEADLINE = ("ml-100k", "ml-1m", "ml-latest-small", "amazon-music")  # data sets of README's table
 COMPARISONS = {  # folder -> heading
     "best-ml-100k": "Table 2 and beyond, ml-100k",
     "best-amazon-music": "Table 2 and beyond, amazon-music",
