@@ -73,7 +73,7 @@ def test_readme_has_ml_1m_of_the_file_with_all_its_times():
     shown = eals.split("|")[header.split("|").index(" ml-1m ")].strip()
     folder = pages.MEASURED / "no-order-ml-1m"
     assert shown == pages.both_shares(pages.figures(folder)["eALS"][:2])
-    assert "Users tested: 6040" in (folder / "summary.md").read_text()
+    assert "Users tested: 6,040" in (folder / "summary.md").read_text()
 
 
 def test_links_lead_to_files():
