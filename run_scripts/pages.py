@@ -306,8 +306,7 @@ def speed_page() -> str:
             quality_text(),
             "Data: [benchmark/time-to-quality.json](benchmark/time-to-quality.json)\n",
             "## Models that read the order of time, ml-1m\n\nWindows of 50 items for both SASRecs; "
-            "RecBole's epoch is four of its steps times their number. dmf-best is the preset "
-            "before it read preceding items, which make its epoch longer.\n",
+            "RecBole's epoch is four of its steps times their number.\n",
             sequential_table(),
             "Data: [benchmark/sequential-ml-1m.json](benchmark/sequential-ml-1m.json)\n",
             "## Growth\n\nGenerated sets (`recbole-dmf generate`), batches that grow with the "
