@@ -77,7 +77,7 @@ def kill_one(
     training = workers_that_train(command.pid) if command.poll() is None else []
     if not training:
         return None
-    stamps = {p: p.stat().st_mtime_ns for p in folder.glob("runs/*-seed*/result.json")}
+    stamps = {p: p.stat().st_mtime_ns for p in folder.glob("runs/[!.]*-seed*/result.json")}
     saved = len(list(folder.glob("runs/.unfinished-*/resume.pt")))
     with suppress(ProcessLookupError):
         os.kill(draw.choice(training), signal.SIGKILL)
