@@ -14,8 +14,6 @@ from recbole_dmf.models.sequential import history_of
 
 if TYPE_CHECKING:
     from recbole_dmf.models.dmf import DMF, Tower
-    from recbole_dmf.models.preceding_items import PrecedingItems
-
 
 _ROUNDING = 1e-5  # relative; some ten times that of float32 sums
 
@@ -118,68 +116,65 @@ def batch_vectors(
     if model.recent_items:  # an input of its own for each moment
         l_1 = l_1 if p_of is None else l_1.index_select(0, p_of)
         l_1, p_of = l_1 + model.recent_layer(user, n_earlier), None
-    own = None
+    masked = own = None
     if value is not None:
-        if model.preceding is not None and n_earlier is not None:
-            own = _own_rows(model, model.preceding, user, item, value, n_earlier)
+        masked = value.nonzero().squeeze(1)
+        own = _own_rows(model, masked, user, item, n_earlier)
         p_of = torch.arange(len(user), device=user.device) if p_of is None else p_of
         repeats = len(item) // len(user)
         p_of, user = p_of.repeat(repeats), user.repeat(repeats)
-    p, p_of = _latent(model.user_tower, l_1, p_of, item, value)
+        value = value[masked]
+    p, p_of = _latent(model.user_tower, l_1, p_of, masked, item, value)
     encoded, q_of = distinct(item, model.n_items)
     l_1 = model.first_layer_of_items(encoded)
-    q, q_of = _latent(model.item_tower, l_1, q_of, user, value, own)
+    q, q_of = _latent(model.item_tower, l_1, q_of, masked, user, value, own)
     return model.normalise(p), model.normalise(q), p_of, q_of
 
 
 def _own_rows(
-    model: "DMF",
-    layer: "PrecedingItems",
-    user: Tensor,
-    item: Tensor,
-    value: Tensor,
-    n_earlier: Tensor,
-) -> Tensor:
-    """What the batch's masked pairs add to the rows of what comes before their items.
+    model: "DMF", masked: Tensor, user: Tensor, item: Tensor, n_earlier: Tensor | None
+) -> Tensor | None:
+    """What pairs add to the rows of what comes before their items, [masked, width]; None: nothing.
 
     Args:
-        model, user, item, value, n_earlier: as in `batch_vectors`.
-        layer: the model's.
-
-    Returns:
-        [masked, width].
+        model, user, item, n_earlier: as in `batch_vectors`.
+        masked: int64 [masked], the pairs.
     """
-    pair = value.nonzero().squeeze(1)
-    moment = pair % len(user)
-    return layer.of_pairs(history_of(model), user[moment], n_earlier[moment], item[pair])
+    if model.preceding is None or n_earlier is None:
+        return None
+    moment = masked % len(user)
+    pairs = user[moment], n_earlier[moment], item[masked]
+    return model.preceding.of_pairs(history_of(model), *pairs)
 
 
 def _latent(
     tower: "Tower",
     l_1: Tensor,
     place: Tensor | None,
+    masked: Tensor | None,
     target: Tensor,
     value: Tensor | None,
     own: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
-    """Latent vectors for a batch; where `value` is not 0, without the entry `target`.
+    """Latent vectors for a batch, of its masked pairs without the entry `target`.
 
     A repeated input goes through the tower once, each masked pair once more.
 
     Args:
         l_1: [n, width], of the inputs.
         place: int64 [batch], each entry's input; None: its own.
-        target, value: [batch].
+        masked: int64 [masked], those pairs; None: none.
+        target: [batch].
+        value: [masked], of the entries that are taken out.
         own: [masked, width], what else the masked pairs themselves have added to l_1.
 
     Returns:
         [n + masked, factors], and the places among them.
     """
-    if value is not None:
-        masked = value.nonzero().squeeze(1)
+    if masked is not None and value is not None:
         place = torch.arange(len(l_1), device=l_1.device) if place is None else place.clone()
         base = l_1.index_select(0, place[masked])
-        corrected = tower.without_target(base, target[masked], value[masked])
+        corrected = tower.without_target(base, target[masked], value)
         if own is not None:
             corrected = _without_rounding(corrected - own, base)
         place[masked] = torch.arange(len(l_1), len(l_1) + len(masked), device=l_1.device)
@@ -196,6 +191,6 @@ def _without_rounding(rest: Tensor, whole: Tensor) -> Tensor:
         rest, whole: [n, width].
     """
     with torch.no_grad():
-        norms = (torch.linalg.vector_norm(x, dim=1, keepdim=True) for x in (rest, whole))
-        remains = torch.gt(next(norms), _ROUNDING * next(norms))
+        left, before = (torch.linalg.vector_norm(x, dim=1, keepdim=True) for x in (rest, whole))
+        remains = left > _ROUNDING * before
     return rest * remains
