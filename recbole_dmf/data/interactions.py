@@ -114,6 +114,11 @@ class Rows:
             dense, self.column, self.start, False, mode_sum, False, self.value, include_last_offset
         )[0]
 
+    def matrix(self) -> sp.csr_matrix:
+        """The same for SciPy, inverse of `of`."""
+        arrays = (tensor.cpu().numpy() for tensor in (self.value, self.column, self.start))
+        return sp.csr_matrix(tuple(arrays), (len(self), self.n_columns))
+
     def take(self, ids: torch.Tensor) -> "Rows":
         """The rows `ids`, int64 [n] in any order."""
         if _on_cpu(ids):  # SciPy's matrix[ids] and torch's indexing take twice as long
@@ -220,6 +225,12 @@ class SparseInput:
 
     def __init__(self, rows: Rows, transposed: Rows | None = None):
         self.rows, self._transposed = rows, transposed
+
+    def cast(self, dtype: torch.dtype) -> None:
+        """Give the values another type, in place."""
+        for rows in (self.rows, self._transposed):
+            if rows is not None:
+                rows.value = rows.value.to(dtype)
 
     def take(self, ids: torch.Tensor | None) -> "SparseInput":
         """The inputs `ids`, int64 [n] in any order; all if None."""

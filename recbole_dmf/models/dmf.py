@@ -331,10 +331,9 @@ class DMF(RecentItems):
 
     def double(self):
         """The same model in float64, inputs included."""
+        self.input_of_users.cast(torch.float64)  # and those of items, its transpose
         if self.preceding is not None:
             self.preceding.double()
-        for rows in (self.input_of_users.rows, self.input_of_items.rows):
-            rows.value = rows.value.double()
         return super().double()
 
 

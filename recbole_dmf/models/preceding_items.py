@@ -3,19 +3,17 @@
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
 from recbole_dmf.data.history import History
 from recbole_dmf.data.interactions import SparseInput, WholeRows, sparse_product
 from recbole_dmf.errors import UserError
-from recbole_dmf.models.sequential import history_of
+from recbole_dmf.models.sequential import history_of, steps
 from recbole_dmf.models.towers import initialise
 from recbole_dmf.options import Config, number
 
 SHRINK = 10.0  # as in SequentialKNN's similarity: rows of items with few interactions stay short
-_PLACES_PER_PART = 1_000_000  # interactions whose rows are in memory at a time
 
 
 class PrecedingItems(nn.Module):
@@ -44,14 +42,18 @@ class PrecedingItems(nn.Module):
 
     def read(self, history: History) -> None:
         """Take the rows from the training items of all users; they are in no checkpoint."""
-        count = torch.bincount(history.item.cpu(), minlength=history.n_items).float()
-        share = (count + SHRINK).rsqrt()
-        rows = sp.diags(share.numpy()) @ _summed_by_item(history, self.horizon)
-        rows = rows.astype(self.weight.detach().cpu().numpy().dtype)
-        device = self.weight.device
-        by_item, by_preceding = (WholeRows.of(_sorted(m), device) for m in (rows, rows.T))
+        start, item = history.start.cpu().numpy(), history.item.cpu().numpy()
+        count = np.bincount(item, minlength=history.n_items)
+        share = 1 / np.sqrt(count + SHRINK, dtype=np.float32)
+        [(longest, decay)] = self.horizon
+        followed = steps(start, item, history.n_items, longest, decay, backwards=0)
+        followed.data *= share[followed.indices]
+        by_preceding, by_item = (
+            WholeRows.of(matrix, self.weight.device) for matrix in (followed, followed.T.tocsr())
+        )
         self.input = SparseInput(by_item, by_preceding)
-        self.register_buffer("share", share.to(self.weight), persistent=False)
+        self.input.cast(self.weight.dtype)
+        self.register_buffer("share", torch.from_numpy(share).to(self.weight), persistent=False)
 
     def forward(self, item: Tensor | None = None) -> Tensor:
         """What the rows of items, int64 [n] (all if None), add to the first layer, [n, width]."""
@@ -70,8 +72,7 @@ class PrecedingItems(nn.Module):
 
     def double(self):
         """The same in float64, inputs included."""
-        for rows in (self.input.rows, self.input.transposed):
-            rows.value = rows.value.double()
+        self.input.cast(torch.float64)
         return super().double()
 
 
@@ -98,28 +99,3 @@ def preceding_layer(config: Config, model: Any, width: int) -> PrecedingItems | 
         )
     history = history_of(model)
     return PrecedingItems(history, int(longest), float(decay), width, config["init"])
-
-
-def _summed_by_item(history: History, horizon: list[tuple[int, float]]) -> sp.csr_matrix:
-    """The rows of latest items before each interaction, summed by its item, [n_items, n_items]."""
-    counts = history.start.diff()
-    user = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
-    place = torch.arange(len(user), device=user.device)
-    n_earlier = place - history.start[user]
-    total = sp.csr_matrix((history.n_items, history.n_items), dtype=np.float32)
-    for part in place.split(_PLACES_PER_PART):
-        latest = history.latest(user[part], n_earlier[part], horizon)
-        arrays = (a.cpu().numpy() for a in (latest.value, latest.column, latest.start))
-        rows = sp.csr_matrix(tuple(arrays), shape=(len(part), history.n_items))
-        item = history.item[part].cpu().numpy()
-        ones = np.ones(len(part), np.float32)
-        by_item = sp.csr_matrix((ones, (item, np.arange(len(part)))), (history.n_items, len(part)))
-        total = total + by_item @ rows
-    return total
-
-
-def _sorted(matrix: sp.spmatrix) -> sp.csr_matrix:
-    found = sp.csr_matrix(matrix)
-    found.sort_indices()
-    found.indices, found.indptr = found.indices.astype(np.int32), found.indptr.astype(np.int32)
-    return found

@@ -4,13 +4,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+import scipy.sparse as sp
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from recbole_dmf.data.history import EXACT_TIME, N_EARLIER, UNKNOWN, History
 
 HISTORY = ["history_start", "history_item"]  # attributes that a checkpoint keeps
 HISTORY_TIME = "history_time"  # of models that read times as well, float64 as `history_item`
+_PAIRS_PER_BLOCK = 4_000_000  # pairs of items that are summed up at once: some 100 MB
 
 
 def read_history(model: Any, dataset: Any) -> None:
@@ -125,3 +129,37 @@ def take(items: Tensor, first: Tensor, length: Tensor) -> Tensor:
         return torch.zeros_like(place)
     inside = offset < length[:, None]
     return torch.where(inside, items[place.clamp(max=len(items) - 1)].long(), 0)
+
+
+def steps(
+    start: NDArray, item: NDArray, n_items: int, window: int, decay: float, backwards: float
+) -> sp.csr_matrix:
+    """How much item j follows item i, sum over all sequences.
+
+    A pair in which j stands s steps after i, s = 1 .. window, counts decay^(s - 1) for (i, j) and
+    `backwards` times that for (j, i). At most 2 * window * len(item) entries are stored.
+
+    Args:
+        start: int [n_sequences + 1], the first item of each sequence.
+        item: int [n_known], the sequences, the oldest first.
+        n_items: with RecBole's padding item.
+        window: at least 1.
+        decay: above 0, at most 1.
+        backwards: at least 0.
+
+    Returns:
+        float32 CSR [n_items, n_items] with sorted indices.
+    """
+    shape = (n_items, n_items)
+    sequence = np.repeat(np.arange(len(start) - 1), np.diff(start))
+    total = sp.csr_matrix(shape, dtype=np.float32)
+    for step in range(1, min(window, len(item) - 1) + 1):
+        pairs = np.flatnonzero(sequence[step:] == sequence[:-step])
+        for low in range(0, len(pairs), _PAIRS_PER_BLOCK):
+            part = pairs[low : low + _PAIRS_PER_BLOCK]
+            weight = np.full(len(part), decay ** (step - 1), np.float32)
+            total = total + sp.csr_matrix((weight, (item[part], item[part + step])), shape)
+    if backwards:
+        total = total + np.float32(backwards) * total.T.tocsr()
+    total.sort_indices()
+    return total

@@ -15,44 +15,8 @@ from torch import Tensor
 
 from recbole_dmf.models.fitted import FittedRecommender
 from recbole_dmf.models.item_knn import largest_of_each_row
-from recbole_dmf.models.sequential import HISTORY, history_of, moments, read_history
+from recbole_dmf.models.sequential import HISTORY, history_of, moments, read_history, steps
 from recbole_dmf.options import Config, number
-
-_PAIRS_PER_BLOCK = 4_000_000  # pairs of items that are summed up at once: some 100 MB
-
-
-def steps(
-    start: NDArray, item: NDArray, n_items: int, window: int, decay: float, backwards: float
-) -> sp.csr_matrix:
-    """How much item j follows item i, sum over all sequences.
-
-    A pair in which j stands s steps after i, s = 1 .. window, counts decay^(s - 1) for (i, j) and
-    `backwards` times that for (j, i). At most 2 * window * len(item) entries are stored.
-
-    Args:
-        start: int [n_sequences + 1], the first item of each sequence.
-        item: int [n_known], the sequences, the oldest first.
-        n_items: with RecBole's padding item.
-        window: at least 1.
-        decay: above 0, at most 1.
-        backwards: at least 0.
-
-    Returns:
-        float32 CSR [n_items, n_items] with sorted indices.
-    """
-    shape = (n_items, n_items)
-    sequence = np.repeat(np.arange(len(start) - 1), np.diff(start))
-    total = sp.csr_matrix(shape, dtype=np.float32)
-    for step in range(1, min(window, len(item) - 1) + 1):
-        pairs = np.flatnonzero(sequence[step:] == sequence[:-step])
-        for low in range(0, len(pairs), _PAIRS_PER_BLOCK):
-            part = pairs[low : low + _PAIRS_PER_BLOCK]
-            weight = np.full(len(part), decay ** (step - 1), np.float32)
-            total = total + sp.csr_matrix((weight, (item[part], item[part + step])), shape)
-    if backwards:
-        total = total + np.float32(backwards) * total.T.tocsr()
-    total.sort_indices()
-    return total
 
 
 def similarities(followed: sp.csr_matrix, count: NDArray, shrink: float, k: int) -> sp.csr_matrix:
@@ -124,9 +88,7 @@ class SequentialKNN(FittedRecommender):
         """The latest items of a batch's users with their weights, CSR [n, n_items]."""
         user, known = moments(self, interaction)
         horizon = self.recent_items, self.recent_decay
-        rows = history_of(self).latest(user, known, [horizon])
-        arrays = (tensor.cpu().numpy() for tensor in (rows.value, rows.column, rows.start))
-        return sp.csr_matrix(tuple(arrays), (len(user), self.n_items))
+        return history_of(self).latest(user, known, [horizon]).matrix()
 
     def predict(self, interaction) -> Tensor:
         """Score of each pair of a batch, [batch]."""

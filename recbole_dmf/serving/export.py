@@ -198,7 +198,5 @@ def _known_users(recommender: Recommender, users: NDArray) -> dict[str, NDArray]
     inputs = {"items": items, "ratings": ratings}
     if recommender.model.recent_items:
         rows = recommender.model.latest(torch.from_numpy(users))
-        arrays = (tensor.cpu().numpy() for tensor in (rows.value, rows.column, rows.start))
-        shape = (len(users), rows.n_columns)
-        inputs["latest"], inputs["weight"] = _padded(sp.csr_matrix(tuple(arrays), shape))
+        inputs["latest"], inputs["weight"] = _padded(rows.matrix())
     return inputs

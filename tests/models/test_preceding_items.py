@@ -54,10 +54,10 @@ def test_a_row_holds_what_came_before_the_items_interactions(ready):
 
 
 def test_many_parts_are_one(ready, monkeypatch):
-    from recbole_dmf.models import preceding_items
+    from recbole_dmf.models import sequential
 
     model = ready(**OPTIONS)[2]
-    monkeypatch.setattr(preceding_items, "_PLACES_PER_PART", 7)
+    monkeypatch.setattr(sequential, "_PAIRS_PER_BLOCK", 7)
     before = model.preceding().detach().clone()
     history = History(model.history_start, model.history_item, model.n_items)
     model.preceding.read(history)

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recbole_dmf.models.sequential_knn import similarities, steps
+from recbole_dmf.models.sequential import steps
+from recbole_dmf.models.sequential_knn import similarities
 
 N_ITEMS = 8
 sequences = st.lists(
@@ -32,7 +33,7 @@ def test_steps_are_those_counted_by_hand(lists, window, decay, backwards):
 def test_long_sequences_are_summed_in_blocks(monkeypatch):
     lists = [[1, 2, 3, 4, 5, 6], [2, 1, 3]]
     whole = steps(*flat(lists), N_ITEMS, 4, 0.9, 0.5)
-    monkeypatch.setattr("recbole_dmf.models.sequential_knn._PAIRS_PER_BLOCK", 2)
+    monkeypatch.setattr("recbole_dmf.models.sequential._PAIRS_PER_BLOCK", 2)
     np.testing.assert_allclose(
         steps(*flat(lists), N_ITEMS, 4, 0.9, 0.5).toarray(), whole.toarray(), rtol=1e-6
     )
