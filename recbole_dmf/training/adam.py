@@ -19,10 +19,13 @@ class EagerAdam(torch.optim.Adam):
     @torch.no_grad()
     def step(self, closure=None):
         """As torch's, its hooks included."""
-        if closure is not None or any(p not in self.state for p in self._with_gradient()):
+        groups = [
+            (group, [p for p in group["params"] if p.grad is not None])
+            for group in self.param_groups
+        ]
+        if closure is not None or any(p not in self.state for _, ps in groups for p in ps):
             return self._plain_step(closure)  # makes the state
-        for group in self.param_groups:
-            learned = [p for p in group["params"] if p.grad is not None]
+        for group, learned in groups:
             states = [self.state[p] for p in learned]
             steps = [state["step"] for state in states]
             torch._foreach_add_(steps, 1)
@@ -48,6 +51,3 @@ class EagerAdam(torch.optim.Adam):
         for group in self.param_groups:
             for parameter in group["params"]:
                 parameter.grad = None
-
-    def _with_gradient(self):
-        return (p for group in self.param_groups for p in group["params"] if p.grad is not None)
