@@ -6,6 +6,7 @@ from recbole.trainer import Trainer
 from recbole.utils import ModelType
 
 from recbole_dmf.options import Config
+from recbole_dmf.training.weight_average import WeightAverage
 
 
 class BaseTrainer(Trainer):
@@ -13,9 +14,11 @@ class BaseTrainer(Trainer):
 
     Attributes:
         data_parallel: whether several processes can train one model together.
+        average: of the weights; None: the last ones are judged and kept.
     """
 
     data_parallel = False
+    average: WeightAverage | None = None
     eval_step: int
 
     def __init__(self, config: Config, model):

@@ -91,12 +91,15 @@ def learner_state(trainer: BaseTrainer, train_data, fresh: Noted) -> dict[str, A
         "attributes": changed_attributes(trainer.model, fresh),
         "optimizers": {name: o.state_dict() for name, o in _optimizers(trainer).items()},
         "generators": [g.get_state() for g in _generators(train_data)],
+        "average": None if trainer.average is None else trainer.average.state(),
         "own": trainer.own_state(),
     }
 
 
 def load_learner_state(trainer: BaseTrainer, state: dict[str, Any], train_data) -> None:
     """Inverse of `learner_state`, before the first epoch."""
+    if trainer.average is not None:
+        trainer.average.load_state(state["average"])
     trainer.load_own_state(state["own"], train_data)
     trainer.model.load_state_dict(state["state_dict"])
     trainer.model.load_other_parameter(state["other_parameter"])

@@ -169,10 +169,7 @@ class RunTrainer(BaseTrainer):
     def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
         if "learner" in self._state:
             try:
-                learner = self._state.pop("learner")
-                if self.average:
-                    self.average.load_state(learner["average"])
-                load_learner_state(self, learner, train_data)
+                load_learner_state(self, self._state.pop("learner"), train_data)
                 set_random_states(self._state["random"])
             except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
                 raise CannotResume(
@@ -207,8 +204,6 @@ class RunTrainer(BaseTrainer):
         }
         if not ended:
             state["learner"] = learner_state(self, train_data, self._fresh)
-            if self.average:
-                state["learner"]["average"] = self.average.state()
         save_checkpoint(self.folder / RESUME, state)
         self._best_of_resume = self.checkpoint_epoch
         (self.folder / BEFORE).unlink(missing_ok=True)

@@ -24,7 +24,7 @@ class WeightAverage:
     def __init__(self, parameters: Iterable[nn.Parameter], decay: float):
         self.decay = decay
         self.steps = 0
-        self._shown = list(parameters)
+        self._shown: list[Tensor] = list(parameters)
         self._other = [parameter.detach().clone() for parameter in self._shown]
 
     @contextmanager
@@ -41,7 +41,7 @@ class WeightAverage:
         """Take the weights after a step into the average."""
         self.steps += 1
         share = 1 - min(self.decay, self.steps / (self.steps + WARM_UP))
-        torch._foreach_lerp_(self._other, list(map(Tensor.detach, self._shown)), share)
+        torch._foreach_lerp_(self._other, self._shown, share)
 
     @torch.no_grad()
     def _exchange(self) -> None:
