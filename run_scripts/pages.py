@@ -6,7 +6,7 @@ python run_scripts/pages.py
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -179,21 +179,35 @@ def results_page() -> str:
     return "\n".join(parts)
 
 
+def measured_rows(
+    name: str, words: Mapping[str, str], formats: Mapping[str, str]
+) -> list[list[str]]:
+    """The rows of a benchmark's file that were measured on all sides.
+
+    Args:
+        name: of the file.
+        words: of the rows that are shown, by their names in the file.
+        formats: of the sides' numbers, by their names in the file.
+    """
+    rows = read_json(MEASURED / "benchmark" / name)["rows"]
+    return [
+        [text, *(f"{rows[row][side]:{shown}}" for side, shown in formats.items())]
+        for row, text in words.items()
+        if all(rows.get(row, {}).get(side) is not None for side in formats)
+    ]
+
+
 def cost_table() -> str:
     """RecBole's DMF beside ours on ml-1m, medians of three runs."""
-    medians = read_json(MEASURED / "benchmark" / "ml-1m.json")["medians"]
-    wanted = {
+    words = {
         "step_ms": "a training step, negatives included (ms)",
         "evaluation_seconds": "an evaluation, 101 candidates a user (s)",
         "full_ranking_seconds": "a full ranking (s); ours is the evaluation, which ranks all items",
         "start_seconds": "start to first training step (s)",
         "peak_memory_mb": "peak memory (MB)",
     }
-    rows = []
-    for name, words in wanted.items():
-        theirs, ours = medians["recbole"].get(name), medians["ours"].get(name)
-        if theirs is not None and ours is not None:
-            rows.append([words, f"{theirs:,.2f}", f"{ours:,.2f}", f"{theirs / ours:.1f}"])
+    formats = {"recbole": ",.2f", "ours": ",.2f", "ratio": ".1f"}
+    rows = measured_rows("ml-1m.json", words, formats)
     return markdown_table(["", "RecBole's DMF", "ours", "ratio"], rows)
 
 
@@ -272,7 +286,6 @@ def catalogue_text() -> str:
 
 def sequential_table() -> str:
     """Our SASRec and `dmf-best` beside RecBole's SASRec on ml-1m."""
-    rows = read_json(MEASURED / "benchmark" / "sequential-ml-1m.json")["rows"]
     words = {
         "epoch_seconds": "an epoch (s)",
         "epoch_cpu_seconds": "an epoch, of the processor (s)",
@@ -282,10 +295,8 @@ def sequential_table() -> str:
     }
     sides = ("recbole_sasrec", "our_sasrec", "dmf_best", "our_sasrec_ratio", "dmf_best_ratio")
     header = ["", "RecBole's SASRec", "our SASRec", "dmf-best", "ratio", "ratio of dmf-best"]
-    lines = [
-        [text, *(f"{rows[name][side]:,.1f}" for side in sides)] for name, text in words.items()
-    ]
-    return markdown_table(header, lines)
+    rows = measured_rows("sequential-ml-1m.json", words, dict.fromkeys(sides, ",.1f"))
+    return markdown_table(header, rows)
 
 
 def speed_page() -> str:
