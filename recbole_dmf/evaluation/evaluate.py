@@ -15,7 +15,7 @@ from recbole_dmf.errors import UserError
 from recbole_dmf.evaluation.block_counts import UserBlock, count_in_blocks, user_blocks
 from recbole_dmf.evaluation.candidates import Candidates
 from recbole_dmf.evaluation.metrics import READINGS, WARM, expected_gain, gains, tied_gain
-from recbole_dmf.evaluation.products import Blocks, Products
+from recbole_dmf.evaluation.products import Blocks, Products, all_finite
 
 Scores = Callable[[Tensor], Tensor]
 _SCORES_PER_BATCH = 1_000_000  # 4 MB, which stay in the cache while they are counted
@@ -172,7 +172,7 @@ class Phase:
 
 
 def _check_finite(score: Tensor) -> None:
-    if not torch.isfinite(score.sum()) and not torch.isfinite(score).all():
+    if not all_finite(score):
         raise UserError(
             "the model returns scores that are NaN or infinite; try a smaller learning_rate.",
             exit_code=3,

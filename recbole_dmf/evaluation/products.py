@@ -51,6 +51,11 @@ def whole_rows(users: Tensor, items: Tensor) -> Tensor:
     return (padded(users) @ items.T)[: len(users)] if few else users @ items.T
 
 
+def all_finite(score: Tensor) -> bool:
+    """Whether no score is NaN or infinite; a finite sum says so in half the time."""
+    return bool(torch.isfinite(score.sum()) or torch.isfinite(score).all())
+
+
 class Blocks:
     """The items from 1 on in blocks of one size.
 

@@ -4,6 +4,8 @@ from typing import Any
 
 from torch import Tensor
 
+from recbole_dmf.evaluation.products import whole_rows
+
 
 class InnerProducts:
     """What such a model has in front of RecBole's class.
@@ -28,7 +30,7 @@ class InnerProducts:
 
     def full_sort_predict(self, interaction: Any) -> Tensor:
         """Score of each user of a batch with every item, shape [batch * n_items]."""
-        return (self.user_vectors(interaction) @ self.item_vectors().T).view(-1)
+        return whole_rows(self.user_vectors(interaction), self.item_vectors()).view(-1)
 
 
 def scores_are_products(model: Any) -> bool:

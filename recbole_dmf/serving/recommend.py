@@ -15,7 +15,7 @@ from torch import Tensor
 
 from recbole_dmf.data.history import History
 from recbole_dmf.errors import UserError
-from recbole_dmf.evaluation.products import Blocks, Products, whole_rows
+from recbole_dmf.evaluation.products import Blocks, Products, all_finite, whole_rows
 from recbole_dmf.host.rebuild import rebuild
 from recbole_dmf.models.dmf import DMF, Tower
 from recbole_dmf.models.gradients import unit_vectors
@@ -192,7 +192,7 @@ class Recommender:
         return score.clone()
 
     def _check_finite(self, score: Tensor) -> None:
-        if not torch.isfinite(score.sum()) and not torch.isfinite(score).all():
+        if not all_finite(score):
             raise UserError(
                 f"{self.content['model']} scores some items NaN or infinite; its training went "
                 "wrong: train again, with a smaller learning_rate for example."
@@ -317,9 +317,10 @@ class Recommender:
 
     def _products(self) -> Products | None:
         """The scores, if they are inner products and the catalogue is worth blocks of them."""
+        if len(self._blocks) <= _BLOCKS_IN_ROWS:
+            return None
         scores = scores_of(self.model, len(self.items))
-        worth_it = len(self._blocks) > _BLOCKS_IN_ROWS
-        return scores if isinstance(scores, Products) and worth_it else None
+        return scores if isinstance(scores, Products) else None
 
     def _best(
         self, products: Products | None, part: NDArray, k: int, left_out: sp.csr_matrix
