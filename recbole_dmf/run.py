@@ -192,6 +192,7 @@ def _run(config: Config, folder: Path, label: str, phases: tuple[str, ...]) -> d
     users, items = (
         dataset.field2id_token[f].tolist() for f in (dataset.uid_field, dataset.iid_field)
     )
+    del dataset  # its interactions are copied in the parts of the split
     about = checkpoint_facts(config, settings, prepared, users, items)
     trainer.attach(folder, prepared, about, {**environment(config), **versions()}, start)
     trainer.resume()

@@ -2,7 +2,7 @@
 """Our DMF beside RecBole's built-in one: the same data, the same machine, in turns.
 
     python run_scripts/benchmark.py --dataset=ml-1m --data_path=../shared/data
-    python run_scripts/benchmark.py --growth
+    python run_scripts/benchmark.py --growth --most_ratings=100000000 --without_recbole
     python run_scripts/benchmark.py --time-to-quality --dataset=ml-1m --data_path=../shared/data
     python run_scripts/benchmark.py --device=cuda --dataset=ml-1m --data_path=../shared/data
     python run_scripts/benchmark.py --sequential --dataset=ml-1m --data_path=../shared/data
@@ -21,7 +21,7 @@ import os
 import tempfile
 
 from benchmarks.children import MEASUREMENTS, measure
-from benchmarks.setting import CATALOGUE, GROWTH, LARGE_BATCH
+from benchmarks.setting import CATALOGUE, LARGE_BATCH, USUAL_GROWTH
 
 
 def size(text: str) -> list[int]:
@@ -42,7 +42,7 @@ def arguments() -> argparse.Namespace:
     add("--repeats", type=int, default=3)
     add("--out", default="benchmark", help="folder for data files and plots")
     add("--growth", action="store_true", help="generated sets of growing size")
-    add("--most_ratings", type=int, default=GROWTH[-1][-1], help="with --growth")
+    add("--most_ratings", type=int, default=USUAL_GROWTH[-1], help="with --growth")
     add("--limit", type=float, default=600, help="seconds for RecBole on a generated set")
     add("--without_recbole", action="store_true", help="on generated sets")
     add("--time-to-quality", action="store_true")
@@ -57,7 +57,7 @@ def arguments() -> argparse.Namespace:
     add("--spawned", type=float, help=argparse.SUPPRESS)
     add("--child", choices=MEASUREMENTS, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    args.size = args.size or list(CATALOGUE if args.catalogue else GROWTH[-1])
+    args.size = args.size or list(CATALOGUE if args.catalogue else USUAL_GROWTH)
     return args
 
 

@@ -113,11 +113,11 @@ class NegativeSampler:
         return place.clamp(max=self.n_items - 1)
 
     def sample(self, user: Tensor, num: int) -> Tensor:
-        """`num` negatives for each entry of `user`: int64 [n] -> int64 [num, n].
+        """`num` negatives for each entry of `user`: int64 [n] -> int32 [num, n].
 
         An item can be drawn twice for the same user, as in RecBole and in Algorithm 1.
         """
-        result = torch.empty(num, len(user), dtype=torch.int64, device=self.device)
+        result = torch.empty(num, len(user), dtype=torch.int32, device=self.device)
         user = user.to(self.device)
         size = max(1, _DRAWS_PER_CHUNK // num)
         for part, target in zip(user.split(size), result.split(size, dim=1), strict=True):
@@ -131,5 +131,5 @@ class NegativeSampler:
         return result
 
     def sample_by_user_ids(self, user_ids, item_ids, num: int) -> Tensor:
-        """RecBole's sampler interface: negative k of user n is at n + k * len(user_ids)."""
-        return self.sample(torch.as_tensor(user_ids), num).view(-1).cpu()
+        """RecBole's sampler interface, int64: negative k of user n is at n + k * len(user_ids)."""
+        return self.sample(torch.as_tensor(user_ids), num).view(-1).long().cpu()

@@ -43,7 +43,7 @@ def user_blocks(
 
     Args:
         candidates: of n users.
-        seen: CSR [n, n_items], their rows.
+        seen: CSR [n_users, n_items].
         blocks: of the items.
         device: of the scores.
         n_users: of a block.
@@ -52,7 +52,8 @@ def user_blocks(
     order = np.argsort(candidates.target, kind="stable")
     for start in range(0, len(order), n_users):
         place = order[start : start + n_users]
-        row, width, rows = np.arange(len(place)), candidates.items.shape[1], seen[place].tocoo()
+        row, width = np.arange(len(place)), candidates.items.shape[1]
+        rows = seen[candidates.user[place]].tocoo()
         shared = n_rows(len(place)), device
         found.append(
             UserBlock(

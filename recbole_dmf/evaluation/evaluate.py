@@ -75,13 +75,13 @@ class Phase:
         self.n_users = len(candidates.user)
         self.n_items = seen.shape[1]
         self.device = torch.device(device)
-        self._seen = rows = seen[candidates.user]
-        self.n_unseen = _count_unseen(rows, np.ones(self.n_items, bool))
+        self._seen = seen  # not its rows of this phase, which would be a copy of nearly all
+        self.n_unseen = _count_unseen(seen, np.ones(self.n_items, bool))[candidates.user]
         self.n_candidates = (candidates.items >= 0).sum(axis=1)
         self.n_earlier = None if n_earlier is None else torch.from_numpy(n_earlier).to(self.device)
         is_warm = np.zeros(self.n_items, bool) if warm is None else warm
         self._target_is_warm = is_warm[candidates.target]
-        self._warm_unseen = _count_unseen(rows, is_warm)
+        self._warm_unseen = _count_unseen(seen, is_warm)[candidates.user]
         # Cold items are few, so they are ranked again and taken from the counts of all.
         cold = np.zeros(0, np.int64) if warm is None else np.flatnonzero(~warm[1:]) + 1
         self._cold = torch.from_numpy(cold).to(self.device)
@@ -94,7 +94,7 @@ class Phase:
         size = max(1, _SCORES_PER_BATCH // self.n_items)
         for start in range(0, len(candidates.user), size):
             part = slice(start, min(start + size, len(candidates.user)))
-            block = self._seen[part]
+            block = self._seen[candidates.user[part]]
             row = np.repeat(np.arange(block.shape[0], dtype=np.int64), np.diff(block.indptr))
             batches.append(
                 tuple(

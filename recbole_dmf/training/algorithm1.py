@@ -91,7 +91,7 @@ class DMFTrainer(BaseTrainer):
         self._prepared = True
 
     def draw_negatives(self) -> None:
-        """New negatives for every positive, [n_negatives, n_positives]."""
+        """New negatives for every positive, int32 [n_negatives, n_positives]."""
         self.negatives = self._sampler.sample(self._user, self._num)  # Alg. 1, line 6
 
     def own_state(self) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class DMFTrainer(BaseTrainer):
         self._generator.set_state(state["order"])
         self._sampler.generator.set_state(state["sampler"])
         if state["negatives"] is not None:
-            self.negatives = state["negatives"].to(self.negatives.device)
+            self.negatives = state["negatives"].to(self.negatives)
 
     @property
     def n_batches(self) -> int:

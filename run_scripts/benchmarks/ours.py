@@ -95,6 +95,7 @@ def measure_growth_ours(args) -> None:
         dataset = lookup.load_dataset(config)
     with phase("split"):
         prepared = prepare(config, dataset)
+        del dataset
     with phase("model"):
         trainer = our_trainer(config, prepared)
     with phase("epoch"):

@@ -6,10 +6,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
+from pathlib import Path
 
 from recbole_dmf.manifest import peak_memory_mb
 
 WARM_UP = 5  # steps that are not timed
+_FORGET_PEAK = Path("/proc/self/clear_refs")  # Linux alone; see proc(5)
+_peaks_before = [0.0]
 
 
 def wait_for_device() -> None:
@@ -70,9 +73,16 @@ def report(**measured) -> None:
     print(json.dumps(measured), flush=True)
 
 
+def forget_peak_memory() -> None:
+    """Let `peak_memory_mb` begin anew, where the system can; `report_memory` remembers."""
+    _peaks_before.append(peak_memory_mb())
+    if _FORGET_PEAK.exists():
+        _FORGET_PEAK.write_text("5")
+
+
 def report_memory(prefix: str = "") -> None:
     """Peak memory so far, of the process and on the GPU if one is in use, in MiB."""
-    report(**{f"{prefix}peak_memory_mb": peak_memory_mb()})
+    report(**{f"{prefix}peak_memory_mb": max(*_peaks_before, peak_memory_mb())})
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         report(**{f"{prefix}peak_gpu_memory_mb": torch.cuda.max_memory_allocated() / 2**20})
@@ -80,10 +90,12 @@ def report_memory(prefix: str = "") -> None:
 
 @contextmanager
 def phase(name: str) -> Iterator[None]:
-    """Report the seconds, and the processor's, of a block."""
+    """Report the seconds, the processor's, and the peak memory of a block."""
+    forget_peak_memory()
     wait_for_device()
     start, cpu = time.perf_counter(), time.process_time()
     yield
     wait_for_device()
     report(**{f"{name}_seconds": time.perf_counter() - start})
     report(**{f"{name}_cpu_seconds": time.process_time() - cpu})
+    report(**{f"{name}_peak_memory_mb": peak_memory_mb()})
