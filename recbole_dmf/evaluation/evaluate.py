@@ -76,7 +76,8 @@ class Phase:
         self.n_items = seen.shape[1]
         self.device = torch.device(device)
         self._seen = seen  # not its rows of this phase, which would be a copy of nearly all
-        self.n_unseen = _count_unseen(seen, np.ones(self.n_items, bool))[candidates.user]
+        n_seen = np.diff(seen.indptr)[candidates.user].astype(np.int64)
+        self.n_unseen = self.n_items - 1 - n_seen
         self.n_candidates = (candidates.items >= 0).sum(axis=1)
         self.n_earlier = None if n_earlier is None else torch.from_numpy(n_earlier).to(self.device)
         is_warm = np.zeros(self.n_items, bool) if warm is None else warm
