@@ -23,8 +23,8 @@ def main(argv: Sequence[str]) -> int:
     parser = Parser(
         "reproduce claims",
         "Judge the paper's claims by the runs of `recbole-dmf reproduce table2`, `table3`,\n"
-        "`table4`, `table5` and `figure2` or, where these were not kept, by their results.csv;\n"
-        "nothing is trained. Writes claims.json and claims.md.",
+        "`table4`, `table5` and `figure2` or, where these were not kept, by their results.csv\n"
+        "and users.csv.gz; nothing is trained. Writes claims.json and claims.md.",
     )
     parser.add_argument("--results", type=Path, default=Path("results"), help="default: results")
     parser.add_argument("--datasets", default=DATASETS, help="default: %(default)s")

@@ -2,6 +2,7 @@
 
 import json
 import math
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ def read_csv(
     """These columns of a CSV file; numbers must be finite, else the line is named.
 
     Args:
-        path: of the file.
+        path: of the file; one that ends in .gz is compressed.
         text, numbers: columns that must be there.
         optional: further columns of numbers, all of them or none.
     """
@@ -63,7 +64,7 @@ def read_csv(
         raise UserError(
             f"{path}: no such file; delete this run's folder and run the model again."
         ) from None
-    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
+    except (OSError, EOFError, zlib.error, ValueError) as error:  # ValueErrors: pandas' own
         raise UserError(
             f"{path}: cannot be read as CSV ({one_line(str(error))}); delete this run's folder "
             "and run the model again."

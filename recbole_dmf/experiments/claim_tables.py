@@ -1,7 +1,8 @@
 """What the claims are judged by: a comparison's figures in the reading to lead with.
 
 They are read from a comparison's runs or, where these were not kept, from its results.csv, which
-has a mean over the users for each run and so tells of chance in training alone.
+has a mean over the users for each run, and its users.csv.gz, which has a mean over the runs for
+each user; without the latter the figures tell of chance in training alone.
 """
 
 from collections.abc import Sequence
@@ -12,18 +13,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recbole_dmf.errors import UserError
 from recbole_dmf.evaluation.metrics import WARM
-from recbole_dmf.evaluation.significance import (
-    bootstrap_interval,
-    mean_over_seeds,
-    sign_flip_p,
-    welch,
-)
+from recbole_dmf.evaluation.significance import bootstrap_interval, sign_flip_p, welch
 from recbole_dmf.experiments.checked_files import field, read_csv, read_json
 from recbole_dmf.experiments.run_metrics import DEFAULT
 from recbole_dmf.experiments.runs import Compared, read_comparison
+from recbole_dmf.experiments.user_figures import FILE, means_by_user, read_users
 
 USERS_AND_SEEDS, USERS, SEEDS = "users and seeds", "users alone", "seeds alone"
+_ROUNDING = 1e-4  # users.csv.gz has six digits
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def read_table(folder: Path, audit: Path) -> MeasuredTable | None:
     """The figures in a comparison's folder; None where there are none.
 
     Args:
-        folder: with comparison.json, and runs or results.csv.
+        folder: with comparison.json, and runs or results.csv (and users.csv.gz).
         audit: of the data set's audit; asked where the runs were not kept.
 
     Raises:
@@ -95,16 +94,7 @@ def read_table(folder: Path, audit: Path) -> MeasuredTable | None:
 def _of_runs(c: Compared) -> MeasuredTable:
     runs = [run for group in c.runs.values() for run in group]
     finished = {label: group for label, group in c.runs.items() if group}
-    users = {
-        label: {
-            metric: mean_over_seeds(
-                [run.per_user(metric, c.reading) for run in group],
-                [str(run.folder) for run in group],
-            )
-            for metric in DEFAULT
-        }
-        for label, group in finished.items()
-    }
+    users = means_by_user(finished, c.reading)
     means = {
         label: {m: [run.metric(m, c.reading) for run in group] for m in DEFAULT}
         for label, group in finished.items()
@@ -115,7 +105,7 @@ def _of_runs(c: Compared) -> MeasuredTable:
     source = {
         "from": "runs",
         "seeds": {label: [run.seed for run in group] for label, group in c.runs.items()},
-        "users": len(next(iter(next(iter(users.values())).values()))),
+        "users": _n_users(users),
         "candidates_sha256": sorted(hashes),
         "data_sha256": sorted({str(run.result.get("data_sha256")) for run in runs}),
         "commits": sorted({str(run.result.get("commit")) for run in runs}),
@@ -147,8 +137,30 @@ def _of_figures(folder: Path, audit: Path) -> MeasuredTable:
     }
     once = field(about, "deterministic", list, path, default=[])
     expected = field(about, "expected", dict, path, default={})
-    source = {"from": "results.csv", "seeds": seeds}
-    return MeasuredTable(reading, wanted == WARM != reading, means, None, once, expected, source)
+    users = read_users(folder, list(means), reading)
+    source: dict[str, Any] = {"from": "results.csv", "seeds": seeds}
+    if users is not None:
+        _check_means(folder / FILE, users, means)
+        source = {"from": f"results.csv, {FILE}", "seeds": seeds, "users": _n_users(users)}
+    return MeasuredTable(reading, wanted == WARM != reading, means, users, once, expected, source)
+
+
+def _n_users(users: dict[str, dict[str, pd.Series]]) -> int:
+    return len(next(iter(next(iter(users.values())).values())))
+
+
+def _check_means(
+    path: Path, users: dict[str, dict[str, pd.Series]], means: dict[str, dict[str, list[float]]]
+) -> None:
+    for label, by_metric in users.items():
+        for metric, values in by_metric.items():
+            stored = float(np.mean(means[label][metric]))
+            if abs(stored - values.mean()) > _ROUNDING:
+                raise UserError(
+                    f"{path}: the users of '{label}' give {metric} {values.mean():.4f}, "
+                    f"results.csv says {stored:.4f}; the two files are not of the same comparison. "
+                    "Write both again with `recbole-dmf report`."
+                )
 
 
 def difference(table: MeasuredTable, label: str, other: str, metric: str) -> Difference:

@@ -13,6 +13,7 @@ from recbole_dmf.experiments.render_html import render_html
 from recbole_dmf.experiments.render_text import render_console, render_latex, render_markdown
 from recbole_dmf.experiments.result_tables import model_curves, results_csv, tables_and_notes
 from recbole_dmf.experiments.runs import read_comparison
+from recbole_dmf.experiments.user_figures import FILE, users_csv
 from recbole_dmf.files import atomic_path
 
 
@@ -35,8 +36,8 @@ def write_report(folder: Path, expected: dict | None = None) -> Report:
     """Redraw the report of a comparison from its files.
 
     Reads FOLDER/comparison.json, FOLDER/audit.json (if there) and FOLDER/runs/*/{result.json,
-    per_user.csv, history.csv}; writes results.csv, summary.md, summary.tex, report.html and, with
-    matplotlib, the plots as PNG.
+    per_user.csv, history.csv}; writes results.csv, users.csv.gz, summary.md, summary.tex,
+    report.html and, with matplotlib, the plots as PNG.
 
     Args:
         folder: of a comparison.
@@ -65,6 +66,7 @@ def write_report(folder: Path, expected: dict | None = None) -> Report:
         "report.html": render_html(comparison, tables, notes, drawn),
     }
     files = {name: text.encode(errors="replace") for name, text in contents.items()}
+    files[FILE] = users_csv(comparison.runs, comparison.reading)
     files |= {f"{plot.name}.png": plot.png for plot in drawn}
     with ExitStack() as stack:  # all under temporary names first, renamed when all are written
         for name, content in files.items():

@@ -1,16 +1,20 @@
 """Claims on tables of which the runs were not kept, and by the reading to lead with."""
 
 import json
+import shutil
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
+from comparison_folders import make_folder
 from recbole_dmf.errors import UserError
-from recbole_dmf.evaluation.significance import welch
-from recbole_dmf.experiments.claim_tables import SEEDS, read_table
+from recbole_dmf.evaluation.significance import bootstrap_interval, welch
+from recbole_dmf.experiments.claim_tables import SEEDS, USERS_AND_SEEDS, difference, read_table
 from recbole_dmf.experiments.claims import claims, claims_page
+from recbole_dmf.experiments.report import write_report
 
 HITS = {
     "ItemPop": [0.40],
@@ -103,6 +107,68 @@ def test_no_table(tmp_path):
     (tmp_path / "table2-x" / "results.csv").write_text("model,seed\nA,1\n")
     with pytest.raises(UserError, match="column 'phase' is missing"):
         read_table(tmp_path / "table2-x", tmp_path / "audit-x.json")
+
+
+def write_users(folder, hits, reading="expected", n_users=40):
+    """users.csv.gz whose means are those of `hits`."""
+    noise = np.random.default_rng(0).normal(0, 0.1, n_users)
+    noise -= noise.mean()
+    columns = {
+        f"{metric} {reading}: {label}": np.mean(values) - 0.2 * (metric == "ndcg@10") + noise * i
+        for i, (label, values) in enumerate(hits.items())
+        for metric in ("hit@10", "ndcg@10")
+    }
+    table = pd.DataFrame(columns, index=pd.Index(range(n_users), name="user_id"))
+    table.to_csv(folder / "users.csv.gz")
+    return table
+
+
+def test_without_runs_users_are_tested_where_their_figures_were_kept(tmp_path):
+    folder = tmp_path / "table2-ml-100k"
+    write_figures(folder, HITS)
+    users = write_users(folder, HITS)
+    found = claims(tmp_path, ["ml-100k"])
+    row = row_of(found, "DMF beats eALS")
+    assert row["chance"] == USERS_AND_SEEDS
+    assert row["difference"] == pytest.approx(0.029, abs=1e-6)
+    per_user = users["hit@10 expected: DMF-2-nce"] - users["hit@10 expected: eALS"]
+    assert (row["low"], row["high"]) == pytest.approx(bootstrap_interval(per_user.to_numpy()))
+    assert row["low"] < row["difference"] < row["high"]
+    assert row["seed_low"] == pytest.approx(0.65 - 0.623)
+    assert found["sources"]["table2-ml-100k"]["users"] == len(users)
+
+
+def test_users_of_another_comparison(tmp_path):
+    folder = tmp_path / "table2-ml-100k"
+    write_figures(folder, HITS)
+    write_users(folder, {**HITS, "eALS": [0.7]})
+    with pytest.raises(UserError, match=r"users of 'eALS' give hit@10 0.7000, results.csv says"):
+        read_table(folder, tmp_path / "audit-ml-100k.json")
+    write_users(folder, {k: v for k, v in HITS.items() if k != "eALS"})
+    with pytest.raises(UserError, match="column 'hit@10 expected: eALS' is missing"):
+        read_table(folder, tmp_path / "audit-ml-100k.json")
+    write_users(folder, HITS)
+    file = folder / "users.csv.gz"
+    file.write_bytes(file.read_bytes()[:-60])
+    with pytest.raises(UserError, match=r"users.csv.gz: cannot be read as CSV"):
+        read_table(folder, tmp_path / "audit-ml-100k.json")
+    file.write_bytes(b"no gzip")
+    with pytest.raises(UserError, match=r"users.csv.gz: cannot be read as CSV"):
+        read_table(folder, tmp_path / "audit-ml-100k.json")
+
+
+def test_a_report_without_its_runs_gives_the_same_claims(tmp_path):
+    models = {"ItemPop": 0.5, "eALS": 1.0, "DMF-2-nce": 1.1}
+    folder = make_folder(tmp_path / "table2-ml-100k", models, seeds=(1, 2))
+    write_report(folder)
+    before = read_table(folder, tmp_path / "audit-ml-100k.json")
+    shutil.rmtree(folder / "runs")
+    after = read_table(folder, tmp_path / "audit-ml-100k.json")
+    assert after.chance(["eALS", "DMF-2-nce"]) == before.chance(["eALS", "DMF-2-nce"])
+    one, two = (
+        asdict(difference(table, "DMF-2-nce", "eALS", "ndcg@10")) for table in (before, after)
+    )
+    assert two == pytest.approx(one, abs=1e-5)
 
 
 def test_welch_without_a_spread():
