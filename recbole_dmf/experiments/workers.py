@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 INSTALL = "pip install 'recbole-dmf[dask]'"
 DAEMON = "DASK_DISTRIBUTED__WORKER__DAEMON"
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_QUIET = {  # what Dask's own processes do all the time takes a tenth of a core from the runs
+    "distributed.worker.profile.enabled": False,
+    "distributed.worker.memory.monitor-interval": "5s",
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.admin.tick.interval": "2s",
+}
 _POLL = 0.2  # seconds
 _CONNECT = 30  # seconds
 
@@ -126,7 +132,7 @@ def _local(n: int) -> Iterator["Client"]:
 
     # a daemonic process may have no children
     with (
-        dask.config.set({"distributed.worker.daemon": False}),
+        dask.config.set({"distributed.worker.daemon": False, **_QUIET}),
         LocalCluster(
             n_workers=n,
             threads_per_worker=1,
