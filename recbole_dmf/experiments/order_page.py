@@ -5,6 +5,7 @@ writes it. The paired tests are those of its summary.md, among the models of the
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ BLOCKS = {"order": "reads the order", "no-order": "doesn't"}
 DATASETS = ("ml-100k", "ml-1m", "ml-latest-small", "amazon-music")
 SEEDS = 3  # of a model that draws random numbers; fewer are said
 _PAIRS = "## Each model against the best other model, per user"
+_LEADING = re.compile(r"^## Test, (\w+) reading", re.MULTILINE)  # the first table of summary.md
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Row:
         values: {reading: (HR@10, NDCG@10)}, means over seeds.
         against, difference, p: of the paired test in NDCG@10 against the best other model of the
             block, as summary.md has them; "" where nothing was tested.
-        differs: whether the difference is more than chance in the users and over seeds.
+        differs: whether the difference is more than chance in the users.
     """
 
     model: str
@@ -41,9 +43,14 @@ class Row:
     p: str
     differs: bool
 
+    @property
+    def is_ahead(self) -> bool:
+        """Of all others of the block, beyond chance."""
+        return self.differs and self.difference.startswith("+")
+
 
 def read_block(folder: Path) -> list[Row]:
-    """The models of a comparison that has run, the best NDCG@10 (expected) first.
+    """The models of a comparison that has run, the best NDCG@10 of the reading to lead with first.
 
     Raises:
         UserError: a file is missing.
@@ -51,10 +58,10 @@ def read_block(folder: Path) -> list[Row]:
     try:
         about = json.loads((folder / "comparison.json").read_text())
         found = figures_on_test(folder)
-        tests = _tests((folder / "summary.md").read_text())
+        summary = (folder / "summary.md").read_text()
     except OSError as error:
         raise UserError(f"{folder} is no comparison that has run ({error}).") from error
-    rows = []
+    leading, tests, rows = _leading(summary), _tests(summary), []
     for model, readings in found.items():
         values = {
             name: (fmean(of["hit@10"]), fmean(of["ndcg@10"])) for name, of in readings.items()
@@ -64,7 +71,13 @@ def read_block(folder: Path) -> list[Row]:
         against, difference, p = tests.get(model, ("", "", ""))
         differs = p.endswith("*")
         rows.append(Row(model, seeds, values, against, difference, p.rstrip(" *"), differs))
-    return sorted(rows, key=lambda row: -row.values["expected"][1])
+    return sorted(rows, key=lambda row: -row.values[leading][1])
+
+
+def _leading(summary: str) -> str:
+    """The reading of the first table, which is that of the tests."""
+    found = _LEADING.search(summary)
+    return found[1] if found else "expected"
 
 
 def _tests(summary: str) -> dict[str, tuple[str, str, str]]:
@@ -89,7 +102,7 @@ def verdict(name: str, rows: list[Row]) -> str:
     if absent := missing(name, rows):
         return f"Not complete, so nobody is ahead yet: {', '.join(absent)} not measured."
     tested = f"against {first.against}: {first.difference}, p {_equals(first.p)} after Holm"
-    if first.differs:
+    if first.is_ahead:
         return f"**{first.model}** is ahead of the other models of its block ({tested})."
     return f"{first.model} is first, but not beyond chance ({tested})."
 
@@ -159,5 +172,5 @@ def _cell(name: str, rows: list[Row], model: str, reading: str) -> str:
     text = both_shares(row.values[reading])
     if row.seeds.isdigit() and int(row.seeds) < SEEDS:
         text += f" ({row.seeds} seed{'s' * (row.seeds != '1')})"
-    ahead = row is rows[0] and row.differs and not missing(name, rows)
+    ahead = row is rows[0] and row.is_ahead and not missing(name, rows)
     return f"**{text}**" if ahead else text

@@ -17,6 +17,8 @@ from recbole_dmf.experiments.order_page import (
 from recbole_dmf.experiments.plan import Column, Experiment
 
 SUMMARY = """\
+## Test, {reading} reading
+
 ## Each model against the best other model, per user
 
 | Model | Metric | Against | Mean diff. | 95 % interval | p | p (Holm) | Over seeds |
@@ -38,7 +40,7 @@ def two_columns(monkeypatch):
     return experiment
 
 
-def write_block(folder, first="SAS\\_Rec", p="0.0300 \\*"):
+def write_block(folder, first="SAS\\_Rec", p="0.0300 \\*", warm=None):
     folder.mkdir()
     second = "dmf-best"
     about = {"models": ["dmf-best", "SAS_Rec"], "deterministic": ["SAS_Rec"]}
@@ -52,10 +54,15 @@ def write_block(folder, first="SAS\\_Rec", p="0.0300 \\*"):
         for reading in ("sampled", "expected", "full"):
             lines.append(f"d,{model},{seed},test,hit@10,{reading},{hit}")
             lines.append(f"d,{model},{seed},test,ndcg@10,{reading},{ndcg}")
+        if warm is not None:
+            lines.append(f"d,{model},{seed},test,hit@10,warm,.5")
+            lines.append(f"d,{model},{seed},test,ndcg@10,warm,{warm[model]}")
         lines.append(f"d,{model},{seed},valid,ndcg@10,expected,.99")
         lines.append(f"d,{model},{seed},test,ndcg@5,expected,.01")
     (folder / "results.csv").write_text("\n".join(lines) + "\n")
-    (folder / "summary.md").write_text(SUMMARY.format(first=first, second=second, p=p))
+    reading = "expected" if warm is None else "warm"
+    text = SUMMARY.format(first=first, second=second, p=p, reading=reading)
+    (folder / "summary.md").write_text(text)
     return folder
 
 
@@ -107,6 +114,19 @@ def test_only_what_is_beyond_chance_is_bold_in_the_headline(tmp_path):
     text = headline_table(tmp_path, {"ml-100k": "expected"})
     assert "| SAS_Rec | reads the order | **.670 / .450** |" in text
     assert "| SAS_Rec | doesn't | .670 / .450 |" in text
+
+
+def test_the_first_is_that_of_the_reading_to_lead_with(tmp_path):
+    warm = {"SAS_Rec": 0.30, "dmf-best": 0.31}  # the tests are of SAS_Rec's lead; expected, too
+    write_block(tmp_path / "order-ml-100k", warm=warm)
+    rows = read_block(tmp_path / "order-ml-100k")
+    assert [row.model for row in rows] == ["dmf-best", "SAS_Rec"]
+    assert rows[0].differs
+    assert not rows[0].is_ahead
+    assert "**" not in verdict("order", rows)
+    assert "**" not in headline_table(tmp_path, {"ml-100k": "warm"})
+    write_block(tmp_path / "no-order-ml-100k", warm={"SAS_Rec": 0.31, "dmf-best": 0.30})
+    assert "**.500 / .310**" in headline_table(tmp_path, {"ml-100k": "warm"})
 
 
 def test_a_folder_without_results_is_an_error(tmp_path):
