@@ -11,7 +11,12 @@ from pathlib import Path
 from recbole_dmf.experiments import plots
 from recbole_dmf.experiments.render_html import render_html
 from recbole_dmf.experiments.render_text import render_console, render_latex, render_markdown
-from recbole_dmf.experiments.result_tables import model_curves, results_csv, tables_and_notes
+from recbole_dmf.experiments.result_tables import (
+    curves_csv,
+    model_curves,
+    results_csv,
+    tables_and_notes,
+)
 from recbole_dmf.experiments.runs import read_comparison
 from recbole_dmf.experiments.user_figures import FILE, users_csv
 from recbole_dmf.files import atomic_path
@@ -36,8 +41,8 @@ def write_report(folder: Path, expected: dict | None = None) -> Report:
     """Redraw the report of a comparison from its files.
 
     Reads FOLDER/comparison.json, FOLDER/audit.json (if there) and FOLDER/runs/*/{result.json,
-    per_user.csv, history.csv}; writes results.csv, users.csv.gz, summary.md, summary.tex,
-    report.html and, with matplotlib, the plots as PNG.
+    per_user.csv, history.csv}; writes results.csv, users.csv.gz, validation_curves.csv,
+    summary.md, summary.tex, report.html and, with matplotlib, the plots as PNG.
 
     Args:
         folder: of a comparison.
@@ -61,6 +66,7 @@ def write_report(folder: Path, expected: dict | None = None) -> Report:
         drawn = []
     contents = {
         "results.csv": results_csv(comparison),
+        "validation_curves.csv": curves_csv(comparison),
         "summary.md": render_markdown(comparison, tables, notes),
         "summary.tex": render_latex(comparison, tables, notes),
         "report.html": render_html(comparison, tables, notes, drawn),

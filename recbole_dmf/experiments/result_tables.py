@@ -274,6 +274,25 @@ def results_csv(c: Compared) -> str:
     return pd.DataFrame(rows, columns=columns).to_csv(index=False, lineterminator="\n")
 
 
+def curves_csv(c: Compared) -> str:
+    """validation_curves.csv: NDCG@10 (expected) on validation by epoch, and whether it was kept."""
+    tables = [
+        pd.DataFrame(
+            {
+                "dataset": c.dataset,
+                "model": label,
+                "seed": run.seed,
+                "epoch": run.history["epoch"].astype(int),
+                "valid_ndcg@10_expected": run.history["value"],
+                "kept": (run.history["epoch"] == best_epoch(run.result)).astype(int),
+            }
+        )
+        for label, runs in c.runs.items()
+        for run in runs
+    ]
+    return pd.concat(tables).to_csv(index=False, lineterminator="\n")
+
+
 def model_curves(label: str, runs: Sequence[Run], reading: str) -> plots.Curves:
     """What the plots show of one model in a reading."""
 

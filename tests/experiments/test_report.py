@@ -13,7 +13,6 @@ import pytest
 from comparison_folders import PLOTS, TABLES, edit_json, make_folder, make_run, written
 from recbole_dmf.commands.report import main
 from recbole_dmf.errors import UserError
-from recbole_dmf.evaluation.metrics import expected_gain, gains
 from recbole_dmf.experiments import plots
 from recbole_dmf.experiments.report import write_report
 
@@ -74,30 +73,6 @@ def test_files_and_second_run_gives_the_same_bytes(folder):
     before = {p.name: p.read_bytes() for p in report.files}
     write_report(folder)
     assert {p.name: p.read_bytes() for p in report.files} == before
-
-
-@pytest.mark.slow
-def test_tidy_results(folder):
-    write_report(folder)
-    table = pd.read_csv(folder / "results.csv", float_precision="round_trip")
-    assert list(table) == ["dataset", "model", "seed", "phase", "metric", "reading", "value"]
-    assert len(table) == 2 * 3 * (2 * 10 * 3 + 2 * 3)
-    assert not table.duplicated(["model", "seed", "phase", "metric", "reading"]).any()
-    run = next(folder.glob("runs/DMF-seed2"))
-    per_user = pd.read_csv(run / "per_user.csv")
-    stored = json.loads((run / "result.json").read_text())["metrics"]
-    mine = table[(table["model"] == "DMF") & (table["seed"] == 2)]
-    value = mine.set_index(["phase", "metric", "reading"])["value"]
-    for reading in ("sampled", "expected", "full"):
-        for metric in ("hit@10", "ndcg@10"):
-            mean = per_user[f"{metric}_{reading}"].mean()
-            assert value["test", metric, reading] == pytest.approx(mean, abs=1e-12)
-            assert value["valid", metric, reading] == stored["valid"][reading][metric]
-    at_3 = expected_gain(
-        gains("ndcg", 3), per_user["n_unseen"], per_user["full_above"], per_user["full_tied"]
-    )
-    assert value["test", "ndcg@3", "expected"] == pytest.approx(at_3.mean(), abs=1e-12)
-    assert value["test", "hit@1", "sampled"] == (per_user["sampled_above"] == 0).mean()
 
 
 @pytest.mark.slow
