@@ -7,6 +7,7 @@
     python run_scripts/benchmark.py --device=cuda --dataset=ml-1m --data_path=../shared/data
     python run_scripts/benchmark.py --sequential --dataset=ml-1m --data_path=../shared/data
     python run_scripts/benchmark.py --catalogue
+    python run_scripts/benchmark.py --jobs=2 --dataset=ml-100k
 
 Each measurement runs in a process of its own, the two sides in turns, `--repeats` times; tables
 show medians. Each command writes a JSON file and a plot into `--out`. RecBole's DMF runs on
@@ -14,6 +15,7 @@ unmodified RecBole. `--device` alone measures everything on that device in one t
 `--sequential` sets our SASRec and `dmf-best` beside RecBole's SASRec, whose epoch is the median of
 `--steps` of its steps times their number. `--catalogue` needs no data: it measures, once, how fast
 the items of generated vectors are recommended and evaluated, by us, by RecBole and by FAISS.
+`--jobs` sets a comparison with so many runs at a time beside one run after run.
 """
 
 import argparse
@@ -52,6 +54,7 @@ def arguments() -> argparse.Namespace:
     add("--sequence_length", type=int, default=50, help="items that both SASRecs read")
     add("--device", choices=("cpu", "cuda"), help="cpu by default; alone: the whole table")
     add("--catalogue", action="store_true", help="top 100 and evaluation over a million items")
+    add("--jobs", type=int, help="runs at a time, beside one")
     add("--size", type=size, help="USERS,ITEMS,RATINGS of that table, or of --catalogue")
     add("--scratch", help=argparse.SUPPRESS)
     add("--spawned", type=float, help=argparse.SUPPRESS)
@@ -70,6 +73,7 @@ def main() -> None:
     from benchmarks.catalogue import catalogue, plot_catalogue
     from benchmarks.device_table import device_table
     from benchmarks.growth import growth, plot_growth
+    from benchmarks.jobs import jobs_table, plot_jobs
     from benchmarks.quality import plot_time_to_quality, time_to_quality
     from benchmarks.results import write_results
     from benchmarks.sequential import plot_sequential, sequential_table
@@ -85,6 +89,8 @@ def main() -> None:
             write_results(args, name, sequential_table(args), plot_sequential)
         elif args.catalogue:
             write_results(args, "catalogue", catalogue(args), plot_catalogue)
+        elif args.jobs:
+            write_results(args, "jobs", jobs_table(args), plot_jobs)
         elif args.device:
             write_results(args, f"device-{args.device}", device_table(args), plot_table)
         else:
