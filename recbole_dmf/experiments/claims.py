@@ -239,8 +239,9 @@ def claims_page(data: Mapping[str, Any]) -> str:
         seeds = sorted({seed for group in about["seeds"].values() for seed in group})
         text = f"- `{folder}` ({about['from']}): seeds {', '.join(map(str, seeds))}"
         if "users" in about:
-            hashes = ", ".join(h[:16] for h in about["candidates_sha256"])
-            text += f", {about['users']:,} users, candidates {hashes}"
+            text += f", {about['users']:,} users"
+        if "candidates_sha256" in about:
+            text += f", candidates {', '.join(h[:16] for h in about['candidates_sha256'])}"
         lines.append(text)
     lines += ["", f"Command: `{data['command']}`. Commit {data['commit']}."]
     return "\n".join(lines) + "\n"

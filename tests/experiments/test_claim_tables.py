@@ -135,7 +135,10 @@ def test_without_runs_users_are_tested_where_their_figures_were_kept(tmp_path):
     assert (row["low"], row["high"]) == pytest.approx(bootstrap_interval(per_user.to_numpy()))
     assert row["low"] < row["difference"] < row["high"]
     assert row["seed_low"] == pytest.approx(0.65 - 0.623)
-    assert found["sources"]["table2-ml-100k"]["users"] == len(users)
+    text = claims_page({"command": "c", "commit": "d", **found})
+    line = "- `table2-ml-100k` (results.csv, users.csv.gz): seeds 1, 2, 3, 40 users\n"
+    assert line in text
+    assert len(users) == 40
 
 
 def test_users_of_another_comparison(tmp_path):
