@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from recbole_dmf.errors import UserError
 from recbole_dmf.evaluation.significance import mean_over_seeds
 from recbole_dmf.experiments.checked_files import read_csv
 from recbole_dmf.experiments.finished_run import Run
@@ -46,9 +47,8 @@ def users_csv(runs: Mapping[str, Sequence[Run]], reading: str) -> bytes:
     }
     table = pd.DataFrame(columns).rename_axis("user_id")
     text = table.to_csv(float_format="%.6g", lineterminator="\n")
-    return gzip.compress(
-        text.encode(errors="replace"), mtime=0
-    )  # the same figures give the same bytes
+    # Without the time, the same figures give the same bytes.
+    return gzip.compress(text.encode(errors="replace"), mtime=0)
 
 
 def read_users(
@@ -57,12 +57,18 @@ def read_users(
     """What `means_by_user` gave when the file was written; None where there is no file.
 
     Raises:
-        UserError: the file is damaged, or a label or the reading is not in it.
+        UserError: the file is damaged, a label or the reading is not in it, or a user is twice.
     """
     if not (folder / FILE).is_file():
         return None
     names = [_column(metric, reading, label) for label in labels for metric in DEFAULT]
     rows = read_csv(folder / FILE, ("user_id",), names).set_index("user_id")
+    if rows.index.has_duplicates:
+        user = rows.index[rows.index.duplicated()][0]
+        raise UserError(
+            f"{folder / FILE}: user_id '{user}' occurs twice; write the file again with "
+            "`recbole-dmf report`, or delete it."
+        )
     return {
         label: {metric: rows[_column(metric, reading, label)] for metric in DEFAULT}
         for label in labels

@@ -150,8 +150,12 @@ def test_users_of_another_comparison(tmp_path):
     write_users(folder, {k: v for k, v in HITS.items() if k != "eALS"})
     with pytest.raises(UserError, match="column 'hit@10 expected: eALS' is missing"):
         read_table(folder, tmp_path / "audit-ml-100k.json")
-    write_users(folder, HITS)
+    users = write_users(folder, HITS)
     file = folder / "users.csv.gz"
+    pd.concat([users, users.loc[[3]]]).to_csv(file)
+    with pytest.raises(UserError, match="user_id '3' occurs twice"):
+        read_table(folder, tmp_path / "audit-ml-100k.json")
+    write_users(folder, HITS)
     file.write_bytes(file.read_bytes()[:-60])
     with pytest.raises(UserError, match=r"users.csv.gz: cannot be read as CSV"):
         read_table(folder, tmp_path / "audit-ml-100k.json")

@@ -274,3 +274,10 @@ def test_logs_tell_whole_new_lines(tmp_path, capsys):
         file.write("f\n")
     logs.tell(path, "A")
     assert capsys.readouterr().out == "A | new\nA | half\n"
+
+
+def test_dask_knows_what_is_set_for_the_workers_of_this_machine():
+    dask = pytest.importorskip("dask", reason="the extra `dask`")
+    pytest.importorskip("distributed", reason="the extra `dask`")
+    for name, value in workers_module._QUIET.items():
+        assert type(dask.config.get(name)) is type(value)  # an unknown name is a KeyError
