@@ -5,7 +5,7 @@ from collections import Counter
 from recbole_dmf.evaluation.metrics import WARM
 from recbole_dmf.evaluation.significance import LEVEL
 from recbole_dmf.experiments.checked_files import one_line
-from recbole_dmf.experiments.finished_run import device, versions
+from recbole_dmf.experiments.finished_run import best_epoch, device, versions
 from recbole_dmf.experiments.runs import Compared
 
 READING_MEANS = {
@@ -29,6 +29,22 @@ def papers_metrics(c: Compared) -> list[str]:
     return [metric for metric in c.metrics if metric in known]
 
 
+def _not_stopped(c: Compared) -> list[str]:
+    """A line that names the runs which were best at the end, so that more epochs may help."""
+    found = {
+        label: [
+            str(run.seed)
+            for run in runs
+            if len(run.history) > 1 and best_epoch(run.result) == run.history["epoch"].max()
+        ]
+        for label, runs in c.runs.items()
+    }
+    named = [f"{label} (seed {', '.join(seeds)})" for label, seeds in found.items() if seeds]
+    if not named:
+        return []
+    return [f"The last epoch was the best of {'; '.join(named)}: more epochs may give more."]
+
+
 def result_notes(c: Compared, tested: bool) -> list[str]:
     """What a reader must know to read the tables.
 
@@ -37,7 +53,7 @@ def result_notes(c: Compared, tested: bool) -> list[str]:
     """
     runs = [run for group in c.runs.values() for run in group]
     seeds = sorted({run.seed for run in runs})
-    notes = [*c.failures]
+    notes = [*c.failures, *_not_stopped(c)]
     if sum(map(bool, c.runs.values())) > 1:
         notes.append(BOLD)
     if len(seeds) > 1:

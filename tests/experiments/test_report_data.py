@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from comparison_folders import make_folder
+from comparison_folders import edit_json, make_folder
 from recbole_dmf.evaluation.metrics import expected_gain, gains
 from recbole_dmf.experiments.report import write_report
 
@@ -61,3 +61,11 @@ def test_figures_of_each_user(folder):
     assert len(runs) == 3
     mean = sum(run["ndcg@10_expected"] for run in runs) / 3
     assert table["ndcg@10 expected: DMF"].to_numpy() == pytest.approx(mean.to_numpy(), rel=1e-5)
+
+
+def test_runs_that_were_best_at_their_last_epoch_are_named(folder):
+    assert "The last epoch was the best" not in write_report(folder).text
+    for name in ("DMF-seed1", "DMF-seed3"):
+        edit_json(folder / "runs" / name / "result.json", best_epoch=7)
+    text = write_report(folder).text
+    assert "The last epoch was the best of DMF (seed 1, 3): more epochs may give more." in text
