@@ -24,6 +24,8 @@ def test_a_comparison_is_timed_both_ways(tiny, tmp_path, monkeypatch, capsys):
     assert list(found["seconds"]) == [*names, "DMF, 2 at once"]
     assert all(seconds > 0 for seconds in found["seconds"].values())
     assert found["ratio"] == found["seconds"][names[1]] / found["seconds"][names[0]]
+    assert set(found["seconds_of_a_run"]) == {"ItemPop", "NeuMFp"}
+    assert all(len(ways) == 2 for ways in found["seconds_of_a_run"].values())
     assert f"{found['ratio']:.2f} of the time" in capsys.readouterr().out
     for n in (1, 2):
         runs = sorted(path.name for path in (tmp_path / f"0-{n}" / "runs").iterdir())

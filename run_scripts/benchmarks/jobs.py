@@ -13,6 +13,8 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from recbole_dmf.run_folder import read_result
+
 MODELS = ("ItemPop", "ItemKNN", "EASE", "EALS", "NeuMFp", "LFM", "DMF", "BPR", "SASRec")
 SEEDS = (1, 2, 3)
 EPOCHS = 2
@@ -25,6 +27,7 @@ def jobs_table(args) -> dict:
     """Both ways in turns, `--repeats` times, and what other trainings cost one."""
     scratch = Path(args.scratch)
     spent: dict[str, list[float]] = {}
+    runs: dict[str, dict[str, list[float]]] = {model: {} for model in MODELS}
     for turn in range(args.repeats):
         for n in (1, args.jobs):
             folder = scratch / f"{turn}-{n}"
@@ -32,6 +35,9 @@ def jobs_table(args) -> dict:
             command += [f"--models={','.join(MODELS)}", f"--seeds={','.join(map(str, SEEDS))}"]
             command += [f"--set=NeuMFp.pretrain_epochs={PRETRAIN_EPOCHS}", f"--results={folder}"]
             spent.setdefault(f"comparison, {n} at a time", []).append(_timed([command]))
+            for result in map(read_result, (folder / "runs").iterdir()):
+                of_model = runs[result["model"]].setdefault(f"{n} at a time", [])
+                of_model.append(result["seconds"]["total"])
         for n in (1, args.jobs):
             folders = [scratch / f"{turn}-{n}-{number}" for number in range(n)]
             train = [sys.executable, "-c", _TRAIN, "--model=DMF", "--seed=1", *_options(args)]
@@ -40,6 +46,12 @@ def jobs_table(args) -> dict:
             spent.setdefault(f"DMF, {n} at once", []).append(_timed(commands, one_thread))
     rows = {name: statistics.median(seconds) for name, seconds in spent.items()}
     print(tabulate(rows.items(), ["", "seconds"], floatfmt=".1f"))
+    of_a_run = {
+        model: {way: statistics.mean(seconds) for way, seconds in ways.items()}
+        for model, ways in runs.items()
+    }
+    shown = [[f"a run of {model}", *ways.values()] for model, ways in of_a_run.items()]
+    print(tabulate(shown, ["", "1 at a time", f"{args.jobs} at a time"], floatfmt=".1f"))
     several, one = (rows[f"comparison, {n} at a time"] for n in (args.jobs, 1))
     print(f"{args.jobs} at a time take {several / one:.2f} of the time")
     return {
@@ -49,6 +61,7 @@ def jobs_table(args) -> dict:
         "epochs": args.epochs or EPOCHS,
         "seconds": rows,
         "turns": spent,
+        "seconds_of_a_run": of_a_run,
         "ratio": several / one,
     }
 
