@@ -281,3 +281,17 @@ def test_dask_knows_what_is_set_for_the_workers_of_this_machine():
     pytest.importorskip("distributed", reason="the extra `dask`")
     for name, value in workers_module._QUIET.items():
         assert type(dask.config.get(name)) is type(value)  # an unknown name is a KeyError
+
+
+@pytest.mark.slow
+def test_runs_do_not_inherit_how_dask_trims_memory(tmp_path):
+    pytest.importorskip("distributed", reason="the extra `dask`")
+
+    def inherited(place):
+        return str(os.environ.get("MALLOC_TRIM_THRESHOLD_"))
+
+    with workers_module.workers(Jobs(1), tmp_path) as (client, home):
+        values = client.run(os.environ.get, workers_module.TRIM)
+        assert set(values.values()) == {"65536"}  # else there is nothing to take away
+        found = list(workers_module.outcomes(client, home, inherited, [()], lambda numbers: None))
+    assert found == [(0, "None")]
