@@ -32,7 +32,7 @@ class Row:
         values: {reading: (HR@10, NDCG@10)}, means over seeds.
         against, difference, p: of the paired test in NDCG@10 against the best other model of the
             block, as summary.md has them; "" where nothing was tested.
-        differs: whether the difference is more than chance in the users.
+        differs: whether the difference is more than chance in the users and over seeds.
     """
 
     model: str
