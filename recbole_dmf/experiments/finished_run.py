@@ -10,6 +10,7 @@ import pandas as pd
 
 from recbole_dmf.errors import UserError
 from recbole_dmf.evaluation.metrics import WARM
+from recbole_dmf.evaluation.significance import mean_over_seeds
 from recbole_dmf.experiments.checked_files import (
     field,
     is_number,
@@ -57,6 +58,17 @@ class Run:
         """float by user id; the users of cold targets are left out of the warm reading."""
         values = pd.Series(self.values[name, reading], index=self.users)
         return values.dropna() if reading == WARM else values
+
+
+def mean_per_user(runs: Sequence[Run], name: str, reading: str) -> pd.Series:
+    """float64 by user id: the mean over the runs of a model, for example of "hit@10".
+
+    Raises:
+        UserError: the runs are not of the same users.
+    """
+    return mean_over_seeds(
+        [run.per_user(name, reading) for run in runs], [str(run.folder) for run in runs]
+    )
 
 
 def load_run(path: Path, label: str, seed: int, metrics: Sequence[str]) -> Run:

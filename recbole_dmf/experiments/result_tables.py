@@ -12,10 +12,9 @@ from recbole_dmf.evaluation.metrics import WARM
 from recbole_dmf.evaluation.significance import (
     Comparison,
     compare_in_blocks,
-    mean_over_seeds,
 )
 from recbole_dmf.experiments import audit_file, plots
-from recbole_dmf.experiments.finished_run import Run, best_epoch, n_parameters
+from recbole_dmf.experiments.finished_run import Run, best_epoch, mean_per_user, n_parameters
 from recbole_dmf.experiments.result_notes import papers_metrics, result_notes
 from recbole_dmf.experiments.run_metrics import MAX_K, headline, shown_name
 from recbole_dmf.experiments.runs import Compared
@@ -82,12 +81,7 @@ def _tests(
     blocks: Mapping[str, bool],
 ) -> list[dict[str, Comparison]]:
     """Each model against the best other of all, and of its block; empty with one user."""
-    values = {
-        label: mean_over_seeds(
-            [run.per_user(metric, reading) for run in group], [str(run.folder) for run in group]
-        )
-        for label, group in runs.items()
-    }
+    values = {label: mean_per_user(group, metric, reading) for label, group in runs.items()}
     if len(next(iter(values.values()))) < 2:
         return [{}, {}]  # nothing to pair
     means = {label: [run.metric(metric, reading) for run in group] for label, group in runs.items()}

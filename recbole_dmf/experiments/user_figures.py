@@ -7,9 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from recbole_dmf.errors import UserError
-from recbole_dmf.evaluation.significance import mean_over_seeds
 from recbole_dmf.experiments.checked_files import read_csv
-from recbole_dmf.experiments.finished_run import Run
+from recbole_dmf.experiments.finished_run import Run, mean_per_user
 from recbole_dmf.experiments.run_metrics import DEFAULT
 
 FILE = "users.csv.gz"
@@ -26,13 +25,7 @@ def means_by_user(
         UserError: the runs of a model are not of the same users.
     """
     return {
-        label: {
-            metric: mean_over_seeds(
-                [run.per_user(metric, reading) for run in group],
-                [str(run.folder) for run in group],
-            )
-            for metric in DEFAULT
-        }
+        label: {metric: mean_per_user(group, metric, reading) for metric in DEFAULT}
         for label, group in runs.items()
         if group
     }
