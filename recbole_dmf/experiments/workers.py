@@ -261,11 +261,20 @@ def outcomes(
             for future in [future for future in running if future.done()]:
                 number = running.pop(future)
                 yield number, _outcome(future)
-            time.sleep(_POLL)
+            if running:
+                _wait_for_one(list(running))
     finally:
         if running:
             with contextlib.suppress(Exception):  # the scheduler may be gone
                 client.cancel(list(running), force=True)
+
+
+def _wait_for_one(running: "list[Future]") -> None:
+    """Until a run has ended, or `_POLL` seconds; no worker is to wait for its next run."""
+    from distributed import CancelledError, TimeoutError, wait
+
+    with contextlib.suppress(TimeoutError, CancelledError):  # `_outcome` says what was cancelled
+        wait(running, timeout=_POLL, return_when="FIRST_COMPLETED")
 
 
 def _n_slots(client: "Client") -> int:
