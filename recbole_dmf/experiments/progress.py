@@ -32,16 +32,27 @@ def estimate(runs: Sequence[PlannedRun], run: PlannedRun) -> float | None:
     return fmean(of_column or of_model or [taken for _, taken in known]) if known else None
 
 
+def copied_from(run: PlannedRun, others: Sequence[PlannedRun]) -> PlannedRun | None:
+    """The first of `others` that is of another comparison and has the run's options."""
+    folder = run.folder.parent
+    same = (o for o in others if o.folder.parent != folder and o.settings == run.settings)
+    return next(same, None)
+
+
 def time_left(runs: Sequence[PlannedRun], later: Sequence[PlannedRun], jobs: int = 1) -> str:
     """ "; about 3 min left" for the runs in `later` that are not finished; "" for none.
 
     Args:
-        runs: all of the comparison.
+        runs: all of the comparison, and others that may be copied.
         later: those to come.
         jobs: runs at a time.
     """
-    open_runs = [run for run in later if why_to_run(run) is not None]
-    seconds = [estimate(runs, run) for run in open_runs]
+    finished = [run for run in runs if why_to_run(run) is None]
+    to_make: list[PlannedRun] = []
+    for run in later:
+        if why_to_run(run) is not None and copied_from(run, [*finished, *to_make]) is None:
+            to_make.append(run)
+    seconds = [estimate(runs, run) for run in to_make]
     known = [taken for taken in seconds if taken is not None]
     return f"; about {duration(sum(known) / jobs)} left" if known else ""
 
@@ -54,13 +65,21 @@ def dry_run(
     Args:
         runs: all of a comparison.
         fresh: whether finished ones are run again.
-        known: whose times tell of those to come; None: `runs`.
+        known: `runs` and those of other comparisons, in their order, whose times tell of those to
+            come and which may be copied; None: `runs`.
     """
+    known = known or runs
+    finished = [] if fresh else [run for run in known if why_to_run(run) is None]
     lines, seconds = [], []
     for number, run in enumerate(runs, 1):
-        reason, taken, guess = why_to_run(run), total_seconds(run), estimate(known or runs, run)
+        reason, taken, guess = why_to_run(run), total_seconds(run), estimate(known, run)
         if reason is None and taken is not None and not fresh:
             lines.append(f"[{number}/{len(runs)}] {run.name}: finished in {duration(taken)}")
+            continue
+        equal = copied_from(run, [*finished, *known[: known.index(run)]])
+        if equal is not None:
+            about = f"would be copied from {equal.folder}, which has its options"
+            lines.append(f"[{number}/{len(runs)}] {run.name}: {about}")
             continue
         state = "would run"
         if reason or reason is None:

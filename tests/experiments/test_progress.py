@@ -48,6 +48,19 @@ def test_dry_run_says_what_is_finished_and_what_would_run(tmp_path):
     assert dry_run(runs[4:]).splitlines()[-1] == "1 of 1 runs to make."
 
 
+def test_runs_with_the_options_of_another_table_take_no_time(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    of_one = [planned(one, "A", 1, 10.0), planned(one, "B", 1)]
+    of_two = [planned(two, "C", 1)]
+    assert time_left([*of_one, *of_two], [*of_one, *of_two]) == "; about 10.0 s left"  # B alone
+    line = f"[1/1] C, seed 1: would be copied from {one / 'A-seed1'}, which has its options"
+    assert dry_run(of_two, known=[*of_one, *of_two]).splitlines()[0] == line
+    none_finished = [planned(one, "D", 1), *of_two]
+    assert "0 of 1 runs" in dry_run(of_two, known=none_finished)
+    assert "0 of 1 runs" in dry_run(of_two, fresh=True, known=none_finished)
+    assert "1 of 1 runs" in dry_run(of_two, known=none_finished[::-1])
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(3.21, "3.2 s"), (125, "2 min 5 s"), (3540, "59 min"), (9000, "2 h 30 min")],
