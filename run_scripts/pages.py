@@ -6,10 +6,12 @@ python run_scripts/pages.py
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
+
+from speed_page import speed_page
 
 from recbole_dmf.evaluation.metrics import WARM
 from recbole_dmf.experiments.claims import claims_page
@@ -73,13 +75,6 @@ What the tables say:
   first. Compare the rows with and without target masking in the ablation, and do not expect these
   figures in a shop. Where the warm reading was measured, it leads.
 - Each claim of the paper, judged: [claims.md](claims.md).
-"""
-SPEED = """\
-# Speed
-
-Drawn by `python run_scripts/pages.py`; do not edit. CPU, two cores; GPUs are not measured here.
-Times depend on the machine: compare within a table only. The time to quality was measured on the
-old ml-1m file (2,999 users with known times) and is to be measured again.
 """
 
 
@@ -183,162 +178,6 @@ def results_page() -> str:
     return "\n".join(parts)
 
 
-def measured_rows(
-    name: str, words: Mapping[str, str], formats: Mapping[str, str]
-) -> list[list[str]]:
-    """The rows of a benchmark's file that were measured on all sides.
-
-    Args:
-        name: of the file.
-        words: of the rows that are shown, by their names in the file.
-        formats: of the sides' numbers, by their names in the file.
-    """
-    rows = read_json(MEASURED / "benchmark" / name)["rows"]
-    return [
-        [text, *(f"{rows[row][side]:{shown}}" for side, shown in formats.items())]
-        for row, text in words.items()
-        if all(rows.get(row, {}).get(side) is not None for side in formats)
-    ]
-
-
-def cost_table() -> str:
-    """RecBole's DMF beside ours on ml-1m, medians of three runs."""
-    words = {
-        "step_ms": "a training step, negatives included (ms)",
-        "evaluation_seconds": "an evaluation, 101 candidates a user (s)",
-        "full_ranking_seconds": "a full ranking (s); ours is the evaluation, which ranks all items",
-        "start_seconds": "start to first training step (s)",
-        "peak_memory_mb": "peak memory (MB)",
-    }
-    formats = {"recbole": ",.2f", "ours": ",.2f", "ratio": ".1f"}
-    rows = measured_rows("ml-1m.json", words, formats)
-    return markdown_table(["", "RecBole's DMF", "ours", "ratio"], rows)
-
-
-def stages_table() -> str:
-    """Where a step's processor time goes, beside what the machine could do at best."""
-    stages = read_json(MEASURED / "benchmark" / "ml-1m.json")["stages"]["stages"]
-    rows = [[name, of["floor_ms"], of["ms"]] for name, of in stages.items()]
-    rows.append(["all", *(sum(row[side] for row in rows) for side in (1, 2))])
-    lines = [[name, f"{floor:.2f}", f"{ms:.2f}", f"{ms / floor:.1f}"] for name, floor, ms in rows]
-    return markdown_table(["stage", "floor (ms)", "here (ms)", "ratio"], lines)
-
-
-def quality_text() -> str:
-    """Epochs and seconds until the quality that RecBole's DMF reaches at best."""
-    data = read_json(MEASURED / "benchmark" / "time-to-quality.json")
-    target, ours = data["target"], data["ours"]
-    first = next(n for n, value in enumerate(ours["ndcg"]) if value >= target)
-    return (
-        f"The best validation NDCG@10 of RecBole's DMF function on ml-1m is {target:.4f}. "
-        f"`--preset=dmf-fast` reaches it after {first + 1} epochs and {ours['seconds'][first]:.0f} "
-        f"seconds, and ends at {max(ours['ndcg']):.3f}.\n"
-    )
-
-
-def growth_table(name: str, side: str, columns: Sequence[str]) -> str:
-    """Seconds of each stage on generated sets; a stage that was not reached is empty."""
-    rows = []
-    for made in read_json(MEASURED / "benchmark" / name)["sets"]:
-        seconds = [made[side].get(f"{column}_seconds") for column in columns]
-        memory = made[side].get("peak_memory_mb")
-        rows.append(
-            [f"{made['ratings']:,} ({made['users']:,} x {made['items']:,})"]
-            + ["" if value is None else f"{value:,.2f}" for value in seconds]
-            + ["" if memory is None else f"{memory:,.0f}"]
-        )
-    return markdown_table(
-        ["ratings (users x items)", *(f"{c} (s)" for c in columns), "peak MB"], rows
-    )
-
-
-def catalogue_text() -> str:
-    """The top 100 and the expected reading over a large catalogue."""
-    data = read_json(MEASURED / "benchmark" / "catalogue.json")
-    rows = []
-    for row in data["rows"]:
-        seconds, memory = row["build_seconds"], row["peak_memory_mb"]
-        rows.append(
-            [
-                row["way"],
-                f"{row['users']:,}",
-                f"{row['users_per_second']:,.1f}",
-                f"{row['cpu_ms_per_user']:,.2f}",
-                f"{row['recall']:.3f}",
-                "" if seconds is None else f"{seconds:,.0f}",
-                f"{memory:,.0f}",
-            ]
-        )
-    head = ["top 100", "users measured", "users a second", "CPU ms a user", "recall"]
-    table = markdown_table([*head, "build (s)", "peak MB"], rows)
-    found = data["runs"]["catalogue_expected"]
-    by_rows, by_blocks = found["rows"], found["blocks"]
-    faster = by_rows["cpu_ms_per_user"] / by_blocks["cpu_ms_per_user"]
-    return (
-        f"{data['users']:,} users, {data['items']:,} items, {data['factors']} factors, generated "
-        f"around {data['centres']} centres; threads: {data['threads']}. On a busy machine, so "
-        "compare the CPU times. Recall is against the exact top 100; nothing seen is left out. "
-        "Other data have other recalls.\n\n"
-        f"{table}\n"
-        f"The expected reading of {by_blocks['users']:,} users takes {by_blocks['seconds']:,.0f} s "
-        f"in blocks, {by_blocks['cpu_ms_per_user']:.2f} ms of CPU a user; in whole rows "
-        f"{by_rows['cpu_ms_per_user']:.2f} ms ({by_rows['users']} users measured), {faster:.1f} "
-        f"times as much. Of those users {found['users_that_differ']} have another count, by at "
-        f"most {found['largest_difference']}: scores that rounding alone sets apart.\n"
-    )
-
-
-def sequential_table() -> str:
-    """Our SASRec and `dmf-best` beside RecBole's SASRec on ml-1m."""
-    words = {
-        "epoch_seconds": "an epoch (s)",
-        "epoch_cpu_seconds": "an epoch, of the processor (s)",
-        "evaluation_seconds": "an evaluation, 101 candidates a user (s)",
-        "full_ranking_seconds": "a full ranking (s)",
-        "peak_memory_mb": "peak memory (MB)",
-    }
-    sides = ("recbole_sasrec", "our_sasrec", "dmf_best", "our_sasrec_ratio", "dmf_best_ratio")
-    header = ["", "RecBole's SASRec", "our SASRec", "dmf-best", "ratio", "ratio of dmf-best"]
-    rows = measured_rows("sequential-ml-1m.json", words, dict.fromkeys(sides, ",.1f"))
-    return markdown_table(header, rows)
-
-
-def speed_page() -> str:
-    """The text of speed.md."""
-    stages = ["read", "split", "model", "epoch", "evaluation"]
-    without_epoch = [stage for stage in stages if stage != "epoch"]
-    return "\n".join(
-        [
-            SPEED,
-            "## Beside RecBole's DMF, ml-1m\n\nBatch 256, 7 negatives, layers 64/64, medians of "
-            "three runs in turns.\n",
-            cost_table(),
-            "The stages of a step; the floor is what the bytes and products take at the speed that "
-            "this machine reaches on large ones:\n",
-            stages_table(),
-            "Data: [benchmark/ml-1m.json](benchmark/ml-1m.json)\n",
-            "## Time to quality, ml-1m\n",
-            quality_text(),
-            "Data: [benchmark/time-to-quality.json](benchmark/time-to-quality.json)\n",
-            "## Models that read the order of time, ml-1m\n\nWindows of 50 items for both SASRecs; "
-            "RecBole's epoch is four of its steps times their number.\n",
-            sequential_table(),
-            "Data: [benchmark/sequential-ml-1m.json](benchmark/sequential-ml-1m.json)\n",
-            "## Growth\n\nGenerated sets (`recbole-dmf generate`), batches that grow with the "
-            "ratings.\n",
-            growth_table("growth.json", "ours", stages),
-            "Data: [benchmark/growth.json](benchmark/growth.json)\n",
-            "RecBole's DMF on the same sets, on a busy machine; an empty evaluation was stopped "
-            "after 150 s.\n",
-            growth_table("growth-recbole.json", "recbole", without_epoch),
-            "Data: [benchmark/growth-recbole.json](benchmark/growth-recbole.json)\n",
-            "## A large catalogue\n",
-            catalogue_text(),
-            "Data: [benchmark/catalogue.json](benchmark/catalogue.json)\n",
-        ]
-    )
-
-
 def readme_table() -> str:
     """README's tables: ml-100k beside the paper, and both blocks; expected reading."""
     folder = MEASURED / "table2-ml-100k"
@@ -376,7 +215,7 @@ def pages() -> dict[Path, str]:
     readme = ROOT / "README.md"
     return {
         MEASURED / "results.md": results_page(),
-        MEASURED / "speed.md": speed_page(),
+        MEASURED / "speed.md": speed_page(MEASURED / "benchmark"),
         MEASURED / "habits-ml-100k.md": habit_page(read_json(MEASURED / "habits-ml-100k.json")),
         MEASURED / "claims.md": claims_page(read_json(MEASURED / "claims.json")),
         readme: with_table(readme.read_text()),

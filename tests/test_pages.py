@@ -1,7 +1,7 @@
 """The pages say what the data files say."""
 
 import csv
-import importlib.util
+import importlib
 import re
 from pathlib import Path
 
@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
-_spec = importlib.util.spec_from_file_location("pages", ROOT / "run_scripts" / "pages.py")
-assert _spec is not None
-assert _spec.loader is not None
-pages = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(pages)
+with pytest.MonkeyPatch.context() as patch:
+    patch.syspath_prepend(str(ROOT / "run_scripts"))
+    pages = importlib.import_module("pages")
 
 
 @pytest.mark.parametrize(
