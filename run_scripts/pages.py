@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import pandas as pd
 from speed_page import speed_page
 
 from recbole_dmf.evaluation.metrics import WARM
@@ -113,6 +114,21 @@ def comparison_table(folder: Path) -> str:
     return markdown_table(["model", "reads order", "seeds", *names, "paper"], rows)
 
 
+def not_stopped(folder: Path) -> str:
+    """A line that names the models with runs which were best at the end; "" for none."""
+    path = folder / "validation_curves.csv"
+    if not path.is_file():
+        return ""
+    ends: dict[str, list[bool]] = {}
+    for (model, _), run in pd.read_csv(path).groupby(["model", "seed"], sort=False):
+        last = run.loc[run["kept"] == 1, "epoch"].max() == run["epoch"].max()
+        ends.setdefault(str(model), []).append(bool(last))
+    found = [f"{model} ({sum(of)} of {len(of)})" for model, of in ends.items() if any(of)]
+    if not found:
+        return ""
+    return f"\nRuns whose last epoch was the best, so more may give more: {', '.join(found)}.\n"
+
+
 def misleads(folder: Path, about: dict[str, Any]) -> bool:
     """Whether the audit of a comparison's data has the warm figures lead."""
     path = folder / "audit.json"
@@ -173,7 +189,7 @@ def results_page() -> str:
         links += f"[summary.md]({name}/summary.md)\n"
         folder = MEASURED / name
         curves = f"\n![{heading}]({name}/{CURVES})\n" if (folder / CURVES).is_file() else ""
-        table = f"{comparison_table(folder)}{curves}"
+        table = f"{comparison_table(folder)}{not_stopped(folder)}{curves}"
         parts.append(f"## {heading}\n\n{caution(folder)}{table}\n{links}")
     return "\n".join(parts)
 

@@ -78,3 +78,14 @@ def test_links_lead_to_files():
 def test_a_readme_without_markers_is_refused():
     with pytest.raises(SystemExit, match="to put the table between"):
         pages.with_table("# recbole-dmf\n")
+
+
+def test_runs_that_were_best_at_the_end_are_named(tmp_path):
+    assert pages.not_stopped(tmp_path) == ""
+    head = "dataset,model,seed,epoch,valid_ndcg@10_expected,kept\n"
+    stopped = "x,A,1,1,0.2,1\nx,A,1,2,0.1,0\n"
+    rising = "x,B,1,1,0.1,0\nx,B,1,2,0.2,1\nx,B,2,1,0.3,1\nx,B,2,2,0.2,0\n"
+    (tmp_path / "validation_curves.csv").write_text(head + stopped)
+    assert pages.not_stopped(tmp_path) == ""
+    (tmp_path / "validation_curves.csv").write_text(head + stopped + rising)
+    assert pages.not_stopped(tmp_path).endswith("more may give more: B (1 of 2).\n")
