@@ -50,6 +50,7 @@ from recbole_dmf.run_folder import (
     write_settings,
 )
 from recbole_dmf.run_log import run_log
+from recbole_dmf.system import keep_freed_memory
 from recbole_dmf.training import parallel
 from recbole_dmf.training.trainer import RunTrainer, shows_progress, trainer_class
 
@@ -298,6 +299,7 @@ def build_trainer(config: Config, train: Any) -> RunTrainer:
         UserError: several processes are at work, and the model trains in one.
     """
     set_seeds(config)
+    keep_freed_memory()  # not before: what the preparation has freed is better given back
     start = time.perf_counter()
     model = find_model(config["model"])(config, train).to(config["device"])
     built = time.perf_counter() - start

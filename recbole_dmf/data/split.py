@@ -68,9 +68,31 @@ def latest_first(user: NDArray, timestamp: NDArray | None) -> tuple[Indices, Ind
         int64 row numbers [n_rows] by user, and where in them each user starts [n_users].
     """
     rows = np.arange(len(user))
-    keys = (-rows,) if timestamp is None else (-rows, -np.asarray(timestamp))
-    order = np.lexsort((*keys, user))
+    time = rows if timestamp is None else np.asarray(timestamp)
+    key = _as_one_number(user, time)
+    if key is None:
+        order = np.lexsort((-rows, -time, user))
+    else:  # several times as fast
+        order = np.argsort(key)
+        ordered = key[order]
+        level = ordered[1:] == ordered[:-1]
+        tied = np.append(level, False) | np.append(False, level)
+        order[tied] = order[tied][np.lexsort((-order[tied], ordered[tied]))]
     return order, np.flatnonzero(np.diff(user[order], prepend=-1) != 0)
+
+
+def _as_one_number(user: NDArray, time: NDArray) -> NDArray | None:
+    """Numbers that ascend by user, and for a user the later the lower; int64 [n_rows].
+
+    None where times are no whole numbers, or too far apart.
+    """
+    if not len(time) or not np.isfinite(time).all():
+        return None
+    latest, span = int(time.max()), int(time.max()) - int(time.min()) + 1
+    if max(abs(latest), span) >= 2**53 or span * (int(user.max()) + 1) >= 2**63:
+        return None
+    whole = time.astype(np.int64)
+    return None if (whole != time).any() else np.asarray(user, np.int64) * span + (latest - whole)
 
 
 def latest_rows(user: NDArray, timestamp: NDArray | None) -> tuple[Indices, Indices]:

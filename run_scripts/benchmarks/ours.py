@@ -19,8 +19,8 @@ from recbole_dmf.config import build_config
 from recbole_dmf.evaluation.evaluate import summarise
 from recbole_dmf.host import lookup
 from recbole_dmf.prepare import prepare
+from recbole_dmf.run import build_trainer
 from recbole_dmf.training.algorithm1 import DMFTrainer, threads_for
-from recbole_dmf.training.trainer import trainer_class
 
 
 def our_options(args, batch_size: int) -> dict:
@@ -38,11 +38,9 @@ def our_options(args, batch_size: int) -> dict:
 
 
 def our_trainer(config, prepared):
-
-    model = lookup.find_model("DMF")(config, prepared.train).to(config["device"])
-    trainer = trainer_class(lookup.find_trainer(config))(config, model)
+    trainer = build_trainer(config, prepared.train)
     trainer.set_up(lookup.train_loader(config, prepared.train, prepared.sampler))
-    model.train()
+    trainer.model.train()
     return trainer
 
 

@@ -16,7 +16,7 @@ from recbole_dmf.config import build_config
 from recbole_dmf.evaluation.evaluate import summarise
 from recbole_dmf.host import lookup
 from recbole_dmf.prepare import prepare
-from recbole_dmf.training.trainer import trainer_class
+from recbole_dmf.run import build_trainer
 
 SIDES = {
     "recbole_sasrec": "RecBole's SASRec",
@@ -49,8 +49,7 @@ def _measure(args, name: str, options: dict) -> None:
     config = build_config(name, args.dataset, None, options)
     prepared = prepare(config, lookup.load_dataset(config))
     base = lookup.find_trainer(config)
-    model = lookup.find_model(name)(config, prepared.train).to(config["device"])
-    trainer = trainer_class(base)(config, model)
+    trainer = build_trainer(config, prepared.train)
     loader = prepared.train_loader(config)
     cpu = time.process_time()
     epoch = seconds_of(lambda: base._train_epoch(trainer, loader, 0))  # without a run's history

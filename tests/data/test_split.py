@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from conftest import ML_100K, SHARED, needs_shared
 from recbole_dmf.data.history import count_earlier
-from recbole_dmf.data.split import drop_duplicates, leave_one_out, leave_two_out
+from recbole_dmf.data.split import drop_duplicates, latest_first, leave_one_out, leave_two_out
 
 rows = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 40)), min_size=1, max_size=60)
 
@@ -46,6 +46,26 @@ def test_the_last_two_are_left_out_in_the_order_of_time(interactions, timed):
         [row for row in order if user[row] == user[test] and row != test][-1] for test in split.test
     ]
     assert split.valid.tolist() == sorted(expected)
+
+
+times = st.one_of(
+    st.integers(0, 5).map(float),
+    st.integers(-(2**62), 2**62).map(float),
+    st.floats(0, 5, allow_nan=False),
+    st.sampled_from([0.0, -0.0, np.inf, -np.inf, 2.0**53, 1e18]),
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), times), max_size=40), st.booleans())
+def test_the_latest_come_first_whatever_the_times_are(interactions, timed):
+    user = np.array([u for u, _ in interactions], dtype=np.int64)
+    time = np.array([t for _, t in interactions], dtype=np.float64) if timed else None
+    order, starts = latest_first(user, time)
+    by_hand = sorted(
+        range(len(user)), key=lambda row: (user[row], 0 if time is None else -time[row], -row)
+    )
+    assert order.tolist() == by_hand
+    assert user[order[starts]].tolist() == sorted(set(user.tolist()))
 
 
 def test_nothing_trained_on_is_later_than_the_validation_of_the_last_two():
