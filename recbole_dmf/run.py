@@ -50,7 +50,7 @@ from recbole_dmf.run_folder import (
     write_settings,
 )
 from recbole_dmf.run_log import run_log
-from recbole_dmf.system import keep_freed_memory
+from recbole_dmf.system import keep_freed_memory, return_freed_memory
 from recbole_dmf.training import parallel
 from recbole_dmf.training.trainer import RunTrainer, shows_progress, trainer_class
 
@@ -67,6 +67,8 @@ def run_recbole(
     resume: bool | str | Path = False,
 ) -> dict[str, Any]:
     """Train and test a model, as RecBole's function of the same name does.
+
+    From then on the process keeps memory that it frees for itself (`system.keep_freed_memory`).
 
     Args:
         model: name of a recommender, a class of your own, or `module:Class`; may stand in the
@@ -185,15 +187,17 @@ def _run(config: Config, folder: Path, label: str, phases: tuple[str, ...]) -> d
     if finished := _finished_before(config, folder, settings):
         return finished
     set_seeds(config)
+    keep_freed_memory()
     dataset = load_dataset(config)
     prepared = (prepare if uses_our_split(config) else prepare_with_recbole)(config, dataset)
     _report(config, prepared)
     _report_copies()
-    trainer = build_trainer(config, prepared.train)
     users, items = (
         dataset.field2id_token[f].tolist() for f in (dataset.uid_field, dataset.iid_field)
     )
     del dataset  # its interactions are copied in the parts of the split
+    return_freed_memory()
+    trainer = build_trainer(config, prepared.train)
     about = checkpoint_facts(config, settings, prepared, users, items)
     trainer.attach(folder, prepared, about, {**environment(config), **versions()}, start)
     trainer.resume()
@@ -299,7 +303,6 @@ def build_trainer(config: Config, train: Any) -> RunTrainer:
         UserError: several processes are at work, and the model trains in one.
     """
     set_seeds(config)
-    keep_freed_memory()  # not before: what the preparation has freed is better given back
     start = time.perf_counter()
     model = find_model(config["model"])(config, train).to(config["device"])
     built = time.perf_counter() - start

@@ -33,8 +33,16 @@ def keep_freed_memory() -> bool:
     Returns:
         Whether the C library is one that can; others, such as macOS', are left as they are.
     """
-    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
-    if set_option is None:
-        return False
     options = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _LARGEST_INT))
-    return all([set_option(*option) == 1 for option in options])
+    return all([_call("mallopt", *option) == 1 for option in options])
+
+
+def return_freed_memory() -> None:
+    """Give what is free back to the system, where the C library can; for the end of a phase."""
+    _call("malloc_trim", 0)
+
+
+def _call(name: str, *args: int) -> int | None:
+    """A function of the C library; None where it has none of that name."""
+    function = getattr(ctypes.CDLL(None), name, None)
+    return None if function is None else int(function(*args))

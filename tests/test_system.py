@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from recbole_dmf.errors import UserError
-from recbole_dmf.system import check_system, keep_freed_memory
+from recbole_dmf.system import check_system, keep_freed_memory, return_freed_memory
 
 
 def test_linux_and_macos_only():
@@ -57,3 +57,4 @@ def test_the_memory_of_large_tensors_is_used_again():
 def test_other_c_libraries_are_left_as_they_are(monkeypatch):
     monkeypatch.setattr("ctypes.CDLL", lambda name: object())
     assert not keep_freed_memory()
+    return_freed_memory()

@@ -6,7 +6,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from benchmarks.children import run_child
-from benchmarks.setting import GROWTH, PARTS
+from benchmarks.setting import GROWTH, LARGEST_BATCH, PARTS
 from recbole_dmf.datasets.generate import generate, write_generated
 
 
@@ -17,8 +17,10 @@ def measure_size(args, size: tuple[int, int, int], with_recbole: bool) -> dict:
     write_generated(Path(args.scratch) / name, generate(users, items, ratings, 2020), 2020)
     options = {"dataset": name, "data_path": args.scratch}
     # As many batches per epoch at every size: each reads nearly all of Y, so that batches of
-    # one size would make an epoch's cost grow with the square of the ratings.
-    large_batch = max(args.large_batch, args.large_batch * ratings // 1_000_000)
+    # one size would make an epoch's cost grow with the square of the ratings. Beyond the limit the
+    # vectors of a batch would take most of the memory.
+    grown = max(args.large_batch, args.large_batch * ratings // 1_000_000)
+    large_batch = min(grown, LARGEST_BATCH)
     found = {"users": users, "items": items, "ratings": ratings, "large_batch": large_batch}
     found["ours"] = run_child("growth_ours", args, **{**options, "large_batch": large_batch})
     if with_recbole:
@@ -59,16 +61,18 @@ def seconds_of_run(measured: dict) -> float | None:
 def plot_growth(measured: dict, axes) -> None:
     sets = sorted(measured["sets"], key=lambda found: found["ratings"])
     for side, marker in (("ours", "o"), ("recbole", "s")):
-        points, many_items = [], []
+        points, many_items, small_batch = [], [], []
         for found in sets:
             total = seconds_of_run(found.get(side, {}))
             if total is not None:
                 wide = found["items"] > found["users"] * 2  # Amazon's shape, off MovieLens' line
-                point = (found["ratings"], 1e6 * total / found["ratings"])
-                (many_items if wide else points).append(point)
+                limited = side == "ours" and found["large_batch"] == LARGEST_BATCH
+                group = many_items if wide else small_batch if limited else points
+                group.append((found["ratings"], 1e6 * total / found["ratings"]))
         for place, line, label in (
             (points, "-", side),
             (many_items, "", f"{side}, Amazon's shape"),
+            (small_batch, "", f"{side}, batch kept small for the memory"),
         ):
             if place:
                 axes.plot(*zip(*place, strict=True), linestyle=line, marker=marker, label=label)

@@ -20,6 +20,7 @@ from recbole_dmf.evaluation.evaluate import summarise
 from recbole_dmf.host import lookup
 from recbole_dmf.prepare import prepare
 from recbole_dmf.run import build_trainer
+from recbole_dmf.system import keep_freed_memory, return_freed_memory
 from recbole_dmf.training.algorithm1 import DMFTrainer, threads_for
 
 
@@ -37,7 +38,14 @@ def our_options(args, batch_size: int) -> dict:
     return {name: value for name, value in options.items() if value is not None}
 
 
+def our_config(args, options: dict):
+    """The options of our DMF, in a process that treats its memory as a run does."""
+    keep_freed_memory()
+    return build_config("DMF", args.dataset, None, options)
+
+
 def our_trainer(config, prepared):
+    return_freed_memory()
     trainer = build_trainer(config, prepared.train)
     trainer.set_up(lookup.train_loader(config, prepared.train, prepared.sampler))
     trainer.model.train()
@@ -59,7 +67,7 @@ def evaluate_ours(trainer, phase) -> None:
 
 
 def measure_ours(args) -> None:
-    config = build_config("DMF", args.dataset, None, our_options(args, args.batch_size))
+    config = our_config(args, our_options(args, args.batch_size))
     prepared = prepare(config, lookup.load_dataset(config))
     trainer = our_trainer(config, prepared)
     trainer.step(next(trainer.batches()))
@@ -79,7 +87,7 @@ def measure_ours(args) -> None:
 
 
 def measure_large_batch(args) -> None:
-    config = build_config("DMF", args.dataset, None, our_options(args, args.large_batch))
+    config = our_config(args, our_options(args, args.large_batch))
     trainer = our_trainer(config, prepare(config, lookup.load_dataset(config)))
     report(large_epoch_seconds=median_seconds(lambda: our_epoch(trainer), 3))
     report_memory("large_")
@@ -88,7 +96,7 @@ def measure_large_batch(args) -> None:
 def measure_growth_ours(args) -> None:
     options = our_options(args, args.large_batch)
     del options["load_col"]
-    config = build_config("DMF", args.dataset, None, options)
+    config = our_config(args, options)
     with phase("read"):
         dataset = lookup.load_dataset(config)
     with phase("split"):

@@ -2,6 +2,7 @@
 
 LAYERS = [64, 64]
 LARGE_BATCH = 65_536
+LARGEST_BATCH = 2_097_152  # of the growth
 SASREC = {"hidden_size": 64, "n_layers": 2, "n_heads": 2}  # RecBole's defaults
 # users, items, ratings; one has the shape of Amazon Movies (Table 1)
 GROWTH = [

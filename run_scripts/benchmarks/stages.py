@@ -6,10 +6,9 @@ import time
 
 import torch
 
-from benchmarks.ours import gathering_seconds, our_options, our_trainer
+from benchmarks.ours import gathering_seconds, our_config, our_options, our_trainer
 from benchmarks.setting import LAYERS
 from benchmarks.timing import report, seconds_of
-from recbole_dmf.config import build_config
 from recbole_dmf.host import lookup
 from recbole_dmf.models.batch_encoding import distinct
 from recbole_dmf.prepare import prepare
@@ -46,7 +45,7 @@ def ceilings() -> dict[str, float]:
 def measure_stages(args) -> None:
     """Median processor time of each stage of a step at `--batch_size`, beside its floor."""
     torch.set_num_threads(1)
-    config = build_config("DMF", args.dataset, None, our_options(args, args.batch_size))
+    config = our_config(args, our_options(args, args.batch_size))
     trainer = our_trainer(config, prepare(config, lookup.load_dataset(config)))
     gathering = gathering_seconds(trainer)
     batches = list(itertools.islice(trainer.batches(), args.steps))
