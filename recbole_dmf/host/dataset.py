@@ -22,6 +22,7 @@ from recbole_dmf.host.own_classes import model_class
 from recbole_dmf.host.properties import recbole_properties
 
 SPLIT = "latest_test_random_valid"  # value of eval_args.split.LS for the paper's split
+_ANY_NUMBER = "[0,inf)"  # RecBole's default for the interactions of a user or an item
 _FILES = (FeatureSource.INTERACTION, FeatureSource.USER, FeatureSource.ITEM)
 LATEST = "latest_test_latest_valid"  # the same with the interaction before test for validation
 
@@ -200,6 +201,17 @@ class LeaveOneOutDataset(RecBoleDataset):
                 "(user, item) pair and were dropped; the latest of each pair stays."
             )
             self.inter_feat = self.inter_feat.iloc[kept]
+
+    def _filter_inter_by_user_or_item(self):
+        """As RecBole's (dataset.py:1106), which copies all interactions to drop none."""
+        if self.user_feat is not None or self.item_feat is not None:
+            super()._filter_inter_by_user_or_item()
+
+    def _filter_by_inter_num(self):
+        """As RecBole's (dataset.py:892), which counts one by one what no interval shuts out."""
+        names = ("user_inter_num_interval", "item_inter_num_interval")
+        if any(self.config[name] not in (None, _ANY_NUMBER) for name in names):
+            super()._filter_by_inter_num()
 
     def _remap_ID_all(self):
         super()._remap_ID_all()
