@@ -1,4 +1,4 @@
-"""The operating systems that this package runs on."""
+"""The operating system below: which ones this package runs on, and how memory is kept."""
 
 import ctypes
 import sys

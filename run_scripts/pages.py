@@ -66,8 +66,8 @@ What the tables say:
 - The paper's claim that DMF is ahead of every baseline does not hold on these data: with options
   searched by validation eALS, EASE and NeuMF-p are ahead of DMF at the paper's settings. DMF at the
   paper's settings was not searched.
-- On ml-1m DMF-2 is trained with a batch of 16,384 and at most 40 epochs; in three of six runs the
-  last one was the best, so these figures may be a little low. The paper's batch of 256 was not run.
+- On ml-1m DMF and LFM are trained with a batch of 16,384 and a learning rate of .006, chosen by
+  validation; all runs stopped of themselves. The paper's batch of 256 was not run.
 - One layer is best on ml-100k and amazon-music, in NDCG@10 beyond chance; the paper has two ahead.
 - More negatives than two do harm on amazon-music (warm); on ml-100k five to ten are level.
 - More factors are better up to 64 on both; 128 is first, but can't be told from 64.
