@@ -262,18 +262,21 @@ def outcomes(
                 number = running.pop(future)
                 yield number, _outcome(future)
             if running:
-                _wait_for_one(list(running))
+                _wait_for_one(client, list(running))
     finally:
         if running:
             with contextlib.suppress(Exception):  # the scheduler may be gone
                 client.cancel(list(running), force=True)
 
 
-def _wait_for_one(running: "list[Future]") -> None:
+def _wait_for_one(client: "Client", running: "list[Future]") -> None:
     """Until a run has ended, or `_POLL` seconds; no worker is to wait for its next run."""
     from distributed import CancelledError, TimeoutError, wait
 
-    with contextlib.suppress(TimeoutError, CancelledError):  # `_outcome` says what was cancelled
+    suppressed = contextlib.suppress(
+        TimeoutError, CancelledError
+    )  # `_outcome` says what went wrong
+    with client.as_current(), suppressed:
         wait(running, timeout=_POLL, return_when="FIRST_COMPLETED")
 
 
