@@ -70,8 +70,8 @@ What the tables say:
 - On ml-1m DMF is trained with a batch of 16,384 and a learning rate of .006, chosen by validation;
   all runs stopped of themselves. The paper's batch of 256 was not run.
 - One layer is best on ml-100k and amazon-music, in NDCG@10 beyond chance; the paper has two ahead.
-- More negatives than two do harm on amazon-music (warm); on MovieLens five to ten are level, and one
-  or two are behind.
+- More negatives than two do harm on amazon-music (warm); on MovieLens five to ten are level, and
+  fewer are behind.
 - More factors are better up to 64 on both; 128 is first, but can't be told from 64.
 - amazon-music misleads ([audit](audit-amazon-music.json)): many test items have no training
   interaction while most candidates have one, and models with target masking learn to put such items
