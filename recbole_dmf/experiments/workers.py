@@ -273,10 +273,8 @@ def _wait_for_one(client: "Client", running: "list[Future]") -> None:
     """Until a run has ended, or `_POLL` seconds; no worker is to wait for its next run."""
     from distributed import CancelledError, TimeoutError, wait
 
-    suppressed = contextlib.suppress(
-        TimeoutError, CancelledError
-    )  # `_outcome` says what went wrong
-    with client.as_current(), suppressed:
+    # What was cancelled is for `_outcome` to say.
+    with client.as_current(), contextlib.suppress(TimeoutError, CancelledError):
         wait(running, timeout=_POLL, return_when="FIRST_COMPLETED")
 
 
