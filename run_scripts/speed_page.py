@@ -1,13 +1,15 @@
 """The page of speed, drawn from the benchmarks' data files; `pages.py` writes it."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.growth import seconds_of_run
+from benchmarks.setting import PARTS
+
+from recbole_dmf.experiments.checked_files import read_json
 from recbole_dmf.experiments.measured_figures import markdown_table
 
-STAGES = ("read", "split", "model", "epoch", "evaluation")
 SPEED = """\
 # Speed
 
@@ -91,8 +93,7 @@ def growth_text(folder: Path) -> str:
     """What the table of growth is of, and how much more a rating costs in the larger sets."""
     data = _read(folder, "growth.json")
     seconds = {
-        made["ratings"]: sum(made["ours"][f"{stage}_seconds"] for stage in STAGES) / made["ratings"]
-        for made in data["sets"]
+        made["ratings"]: seconds_of_run(made["ours"]) / made["ratings"] for made in data["sets"]
     }
     million = min(seconds, key=lambda n: abs(n - 1_000_000))
     more = seconds[20_000_000] / seconds[million]
@@ -202,11 +203,11 @@ def speed_page(folder: Path) -> str:
             sequential_table(folder),
             "Data: [benchmark/sequential-ml-1m.json](benchmark/sequential-ml-1m.json)\n",
             growth_text(folder),
-            growth_table(folder, "growth.json", "ours", STAGES),
+            growth_table(folder, "growth.json", "ours", PARTS),
             "Data: [benchmark/growth.json](benchmark/growth.json)\n",
             "RecBole's DMF on the same sets, each beside ours in one run; its epoch is its step "
             "times the number of them, and an empty evaluation was stopped after 150 s.\n",
-            growth_table(folder, "growth-recbole.json", "recbole", STAGES),
+            growth_table(folder, "growth-recbole.json", "recbole", PARTS),
             "Data: [benchmark/growth-recbole.json](benchmark/growth-recbole.json)\n",
             "## Several runs at a time\n",
             jobs_text(folder),
@@ -219,5 +220,4 @@ def speed_page(folder: Path) -> str:
 
 
 def _read(folder: Path, name: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((folder / name).read_text())
-    return content
+    return read_json(folder / name, "run_scripts/benchmark.py makes it")

@@ -20,6 +20,7 @@ from recbole_dmf.experiments.planned_runs import (
     DETERMINISTIC,
     PlannedRun,
     asked_metrics,
+    equal_runs,
     plan_runs,
     why_to_run,
 )
@@ -213,8 +214,8 @@ def _not_there(
 
 def _equal_run(run: PlannedRun, others: Sequence[PlannedRun]) -> PlannedRun | None:
     """A finished run of another comparison with the same options."""
-    same = (other for other in others if other.settings == run.settings)
-    return next((other for other in same if why_to_run(other) is None), None)
+    finished = (other for other in equal_runs(run, others) if why_to_run(other) is None)
+    return next(finished, None)
 
 
 def _copy(equal: PlannedRun, run: PlannedRun) -> None:

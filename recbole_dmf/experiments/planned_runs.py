@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -143,6 +143,12 @@ def why_to_run(run: PlannedRun) -> str | None:
     except UserError:
         settings = {}
     return (changes(settings, run.settings) or None) if settings else "its files are damaged"
+
+
+def equal_runs(run: PlannedRun, others: Iterable[PlannedRun]) -> Iterator[PlannedRun]:
+    """Those of `others` that are of another comparison and have the run's options."""
+    folder = run.folder.parent
+    return (o for o in others if o.folder.parent != folder and o.settings == run.settings)
 
 
 def total_seconds(run: PlannedRun) -> float | None:

@@ -7,7 +7,12 @@ from statistics import fmean
 import pandas as pd
 
 from recbole_dmf.experiments.checked_files import read_csv
-from recbole_dmf.experiments.planned_runs import PlannedRun, total_seconds, why_to_run
+from recbole_dmf.experiments.planned_runs import (
+    PlannedRun,
+    equal_runs,
+    total_seconds,
+    why_to_run,
+)
 
 
 def duration(seconds: float) -> str:
@@ -32,13 +37,6 @@ def estimate(runs: Sequence[PlannedRun], run: PlannedRun) -> float | None:
     return fmean(of_column or of_model or [taken for _, taken in known]) if known else None
 
 
-def copied_from(run: PlannedRun, others: Sequence[PlannedRun]) -> PlannedRun | None:
-    """The first of `others` that is of another comparison and has the run's options."""
-    folder = run.folder.parent
-    same = (o for o in others if o.folder.parent != folder and o.settings == run.settings)
-    return next(same, None)
-
-
 def time_left(runs: Sequence[PlannedRun], later: Sequence[PlannedRun], jobs: int = 1) -> str:
     """ "; about 3 min left" for the runs in `later` that are not finished; "" for none.
 
@@ -50,7 +48,7 @@ def time_left(runs: Sequence[PlannedRun], later: Sequence[PlannedRun], jobs: int
     finished = [run for run in runs if why_to_run(run) is None]
     to_make: list[PlannedRun] = []
     for run in later:
-        if why_to_run(run) is not None and copied_from(run, [*finished, *to_make]) is None:
+        if why_to_run(run) is not None and not any(equal_runs(run, [*finished, *to_make])):
             to_make.append(run)
     seconds = [estimate(runs, run) for run in to_make]
     known = [taken for taken in seconds if taken is not None]
@@ -76,7 +74,7 @@ def dry_run(
         if reason is None and taken is not None and not fresh:
             lines.append(f"[{number}/{len(runs)}] {run.name}: finished in {duration(taken)}")
             continue
-        equal = copied_from(run, [*finished, *known[: known.index(run)]])
+        equal = next(equal_runs(run, [*finished, *known[: known.index(run)]]), None)
         if equal is not None:
             about = f"would be copied from {equal.folder}, which has its options"
             lines.append(f"[{number}/{len(runs)}] {run.name}: {about}")
