@@ -8,7 +8,7 @@ import pandas as pd
 
 from recbole_dmf.evaluation.metrics import expected_gain, gains, tied_gain
 
-TABLES = ["report.html", "results.csv", "summary.md", "summary.tex", "users.csv.gz"]
+TABLES = ["costs.csv", "report.html", "results.csv", "summary.md", "summary.tex", "users.csv.gz"]
 TABLES += ["validation_curves.csv"]
 PLOTS = ["metrics_at_k.png", "quality_vs_time.png", "validation_curves.png"]
 

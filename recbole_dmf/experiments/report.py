@@ -12,6 +12,7 @@ from recbole_dmf.experiments import plots
 from recbole_dmf.experiments.render_html import render_html
 from recbole_dmf.experiments.render_text import render_console, render_latex, render_markdown
 from recbole_dmf.experiments.result_tables import (
+    costs_csv,
     curves_csv,
     model_curves,
     results_csv,
@@ -42,7 +43,7 @@ def write_report(folder: Path, expected: dict | None = None) -> Report:
 
     Reads FOLDER/comparison.json, FOLDER/audit.json (if there) and FOLDER/runs/*/{result.json,
     per_user.csv, history.csv}; writes results.csv, users.csv.gz, validation_curves.csv,
-    summary.md, summary.tex, report.html and, with matplotlib, the plots as PNG.
+    costs.csv, summary.md, summary.tex, report.html and, with matplotlib, the plots as PNG.
 
     Args:
         folder: of a comparison.
@@ -67,6 +68,7 @@ def write_report(folder: Path, expected: dict | None = None) -> Report:
     contents = {
         "results.csv": results_csv(comparison),
         "validation_curves.csv": curves_csv(comparison),
+        "costs.csv": costs_csv(comparison),
         "summary.md": render_markdown(comparison, tables, notes),
         "summary.tex": render_latex(comparison, tables, notes),
         "report.html": render_html(comparison, tables, notes, drawn),

@@ -220,6 +220,15 @@ def _p(value: float) -> str:
     return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
+_COSTS: dict[str, Callable[[dict], Any]] = {
+    "train_seconds": lambda result: result.get("seconds", {}).get("train"),
+    "score_seconds": lambda result: result.get("seconds", {}).get("score"),
+    "peak_memory_mb": lambda result: result.get("peak_memory_mb"),
+    "parameters": n_parameters,
+    "best_epoch": best_epoch,
+}
+
+
 def _costs(c: Compared) -> ResultTable:
     header = [
         "Model",
@@ -229,16 +238,11 @@ def _costs(c: Compared) -> ResultTable:
         "Parameters",
         "Best epoch",
     ]
-    columns: list[tuple[Callable[[dict], Any], int]] = [
-        (lambda r: r.get("seconds", {}).get("train"), 2),
-        (lambda r: r.get("seconds", {}).get("score"), 2),
-        (lambda r: r.get("peak_memory_mb"), 0),
-    ]
     rows = []
     for label, runs in c.runs.items():
         cells = [label]
-        for of, digits in columns:
-            values = [of(run.result) for run in runs]
+        for name, digits in (("train_seconds", 2), ("score_seconds", 2), ("peak_memory_mb", 0)):
+            values = [_COSTS[name](run.result) for run in runs]
             values = [v for v in values if v is not None]
             cells.append(_spread(values, digits) if values else NO_VALUE)
         counts = [n_parameters(run.result) for run in runs]
@@ -285,6 +289,18 @@ def curves_csv(c: Compared) -> str:
         for run in runs
     ]
     return pd.concat(tables).to_csv(index=False, lineterminator="\n")
+
+
+def costs_csv(c: Compared) -> str:
+    """costs.csv: what each run took; empty where a run has no such figure."""
+    rows = [
+        (c.dataset, label, run.seed, *(of(run.result) for of in _COSTS.values()))
+        for label, runs in c.runs.items()
+        for run in runs
+    ]
+    table = pd.DataFrame(rows, columns=["dataset", "model", "seed", *_COSTS])
+    whole = {"parameters": "Int64", "best_epoch": "Int64"}
+    return table.astype(whole).to_csv(index=False, lineterminator="\n")
 
 
 def model_curves(label: str, runs: Sequence[Run], reading: str) -> plots.Curves:

@@ -51,6 +51,20 @@ def test_curves_by_epoch(folder):
     assert mine.loc[mine["kept"] == 1, "epoch"].tolist() == [result["best_epoch"]]
 
 
+def test_costs_of_each_run(folder):
+    edit_json(folder / "runs" / "DMF-seed3" / "result.json", best_epoch=None, peak_memory_mb=None)
+    write_report(folder)
+    table = pd.read_csv(folder / "costs.csv", index_col=["model", "seed"])
+    stored = json.loads((folder / "runs" / "DMF-seed2" / "result.json").read_text())
+    run = table.loc["DMF", 2]
+    assert run["train_seconds"] == stored["seconds"]["train"]
+    assert run["score_seconds"] == stored["seconds"]["score"]
+    assert run["peak_memory_mb"] == stored["peak_memory_mb"]
+    assert run["best_epoch"] == stored["best_epoch"]
+    assert table.loc["DMF", 3][["best_epoch", "peak_memory_mb"]].isna().all()
+    assert len(table) == 2 * 3
+
+
 def test_figures_of_each_user(folder):
     write_report(folder)
     table = pd.read_csv(folder / "users.csv.gz", index_col="user_id")
