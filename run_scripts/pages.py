@@ -74,20 +74,19 @@ What the tables say:
   searched by validation eALS, EASE and NeuMF-p are ahead of DMF at the paper's settings. DMF at the
   paper's settings was not searched.
 - One layer is best on ml-100k, ml-1m and amazon-music, in NDCG@10 beyond chance, and on ml-1m each
-  further one does harm;
-  the paper has two ahead.
+  further one does harm; the paper has two ahead.
 - More negatives than two do harm on amazon-music (warm); on MovieLens five to ten are level, and
   fewer are behind.
 - More factors are better up to 64; 128 is first, on ml-1m beyond chance, else it can't be told from
   64. In the paper 64 is best on MovieLens.
-- The input matrix Y is ahead of random vectors on ml-1m, as in the paper; it can't be told on ml-100k,
-  and on amazon-music (warm) it is behind.
+- The input matrix Y is ahead of random vectors on ml-1m, as in the paper; it can't be told on
+  ml-100k, and on amazon-music (warm) it is behind.
 - amazon-music misleads ([audit](audit-amazon-music.json)): many test items have no training
   interaction while most candidates have one, and models with target masking learn to put such items
   first. Compare the rows with and without target masking in the ablation, and do not expect these
   figures in a shop. Where the warm reading was measured, it leads.
-- On generated ratings of the shape of Amazon Movies all columns of Table 2 run to the end; the table
-  is about time and memory. Nothing was searched there, and no model is ahead of ItemPop.
+- On generated ratings of the shape of Amazon Movies all columns of Table 2 run to the end; the
+  table is about time and memory. Nothing was searched there, and no model is ahead of ItemPop.
 - Each claim of the paper, judged: [claims.md](claims.md).
 """
 
