@@ -220,9 +220,13 @@ def _p(value: float) -> str:
     return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
+def _seconds(result: Mapping[str, Any], part: str) -> Any:
+    return result.get("seconds", {}).get(part)
+
+
 _COSTS: dict[str, Callable[[dict], Any]] = {
-    "train_seconds": lambda result: result.get("seconds", {}).get("train"),
-    "score_seconds": lambda result: result.get("seconds", {}).get("score"),
+    "train_seconds": lambda result: _seconds(result, "train"),
+    "score_seconds": lambda result: _seconds(result, "score"),
     "peak_memory_mb": lambda result: result.get("peak_memory_mb"),
     "parameters": n_parameters,
     "best_epoch": best_epoch,
@@ -322,5 +326,5 @@ def model_curves(label: str, runs: Sequence[Run], reading: str) -> plots.Curves:
             )
             for run in runs
         ],
-        np.array([run.result.get("seconds", {}).get("train") or 0.0 for run in runs]),
+        np.array([_seconds(run.result, "train") or 0.0 for run in runs]),
     )
