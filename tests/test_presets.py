@@ -5,7 +5,7 @@ import pytest
 from recbole_dmf.cli import guarded
 from recbole_dmf.config import build_config
 from recbole_dmf.errors import UserError
-from recbole_dmf.experiments.plan import TUNED, find_column, read_experiment
+from recbole_dmf.experiments.plan import TUNED, experiment_names, find_column, read_experiment
 from recbole_dmf.host.properties import property_names, read_preset, shipped_properties
 from recbole_dmf.run import run_recbole
 
@@ -39,6 +39,16 @@ def test_a_preset_is_a_column_of_a_comparison():
     column = find_column("dmf-recbole", read_experiment(TUNED))
     assert (column.label, column.model) == ("dmf-recbole", "DMF")
     assert column.options == {"preset": "dmf-recbole"}
+
+
+@pytest.mark.parametrize("name", experiment_names())
+def test_the_options_of_every_column_go_together_on_every_data_set(ready, name):
+    experiment = read_experiment(name)
+    for column in experiment.columns:
+        for dataset in ("another set", *experiment.settings):
+            options = column.options | experiment.tuned(column, dataset)
+            _, _, model = ready(column.model, **options)
+            assert type(model).__name__ == column.model
 
 
 @pytest.mark.parametrize(
