@@ -23,6 +23,7 @@ from recbole_dmf.experiments.measured_figures import (
     both_shares,
     figures_on_test,
     markdown_table,
+    signed,
 )
 from recbole_dmf.experiments.order_page import blocks_text, headline_table
 
@@ -207,7 +208,7 @@ def batch_text() -> str:
     found = []
     for label in ("DMF-2-nce", "DMF-2-ce"):
         than = [difference(table, f"{label}-large-batch", label, metric) for metric in METRICS]
-        changes = [f"{d.mean:+.4f} ({d.low:+.4f} to {d.high:+.4f})" for d in than]
+        changes = [f"{signed(d.mean, 4)} ({signed(d.low, 4)} to {signed(d.high, 4)})" for d in than]
         found.append(f"{label} by {' / '.join(changes)}")
     return (
         "- On ml-1m DMF is trained with a batch of 16,384 and a learning rate of .006, chosen by "
@@ -233,7 +234,7 @@ def raw_text() -> str:
 
 def both(values: Sequence[float]) -> str:
     """HR@10 and NDCG@10, signed."""
-    return " / ".join(f"{value:+.3f}".replace("0.", ".") for value in values)
+    return " / ".join(signed(value, 3).replace("0.", ".") for value in values)
 
 
 def results_page() -> str:

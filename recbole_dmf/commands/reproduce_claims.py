@@ -8,6 +8,7 @@ from pathlib import Path
 from recbole_dmf.commands.arguments import Parser
 from recbole_dmf.errors import UserError
 from recbole_dmf.experiments.claims import claims, claims_page
+from recbole_dmf.experiments.measured_figures import MINUS
 from recbole_dmf.files import make_folder, write_text
 from recbole_dmf.manifest import commit, versions
 
@@ -40,7 +41,8 @@ def main(argv: Sequence[str]) -> int:
     about = {"command": shlex.join(["recbole-dmf", "reproduce", "claims", *argv])}
     data = {**about, "versions": versions(), "commit": commit(), **found}
     write_text(out / "claims.json", json.dumps(data, indent=2) + "\n")
-    write_text(out / "claims.md", claims_page(data))
-    print(claims_page(data))
+    page = claims_page(data)
+    write_text(out / "claims.md", page)
+    print(page.replace(MINUS, "-"))  # a terminal may know ASCII alone
     print(f"Written: {out / 'claims.json'}, {out / 'claims.md'}")
     return 0

@@ -3,8 +3,8 @@
 from typing import Any
 
 from recbole_dmf.experiments.habits import BASE, HABITS
+from recbole_dmf.experiments.measured_figures import signed
 
-MINUS = "\N{MINUS SIGN}"
 _TOTALS = {
     "sum": "all added up, but `training items`",
     "together": "all but `training items` in one protocol, the mean of the seeds",
@@ -27,7 +27,7 @@ def habit_page(data: dict[str, Any]) -> str:
         gap = [p - b for p, b in zip(data["paper"], base, strict=True)]
         text += [
             f"The paper has {data['paper'][0]:.3f} and {data['paper'][1]:.3f}: "
-            f"{_signed(gap[0])} and {_signed(gap[1])}.",
+            f"{signed(gap[0], 4)} and {signed(gap[1], 4)}.",
             "",
         ]
     text += [
@@ -39,7 +39,7 @@ def habit_page(data: dict[str, Any]) -> str:
         cells = [f"{name}: {what}", "the protocol" if against == BASE else against]
         for side in (0, 1):
             low, high = gain["low"][side], gain["high"][side]
-            cells += [_signed(gain["mean"][side]), f"{_signed(low)} to {_signed(high)}"]
+            cells += [signed(gain["mean"][side], 4), f"{signed(low, 4)} to {signed(high, 4)}"]
         text.append("| " + " | ".join(cells) + " |")
     text += ["", *_verdict(data), ""]
     options = ", ".join(f"{k} {v}" for k, v in data["options"].items() if k != "data_path")
@@ -68,16 +68,11 @@ def _verdict(data: dict[str, Any]) -> list[str]:
         left = gap - gain["mean"][side]
         lines.append(
             f"- {metric}: together, with the best of {len(data['seeds'])} seeds, the habits add "
-            f"{_signed(gain['mean'][side])}, {share:.0%} of the gap of {_signed(gap)}: they "
-            f"explain {explained}. {_signed(left)} is left."
+            f"{signed(gain['mean'][side], 4)}, {share:.0%} of the gap of {signed(gap, 4)}: they "
+            f"explain {explained}. {signed(left, 4)} is left."
         )
     return lines
 
 
 def _listed(values: list) -> str:
     return ", ".join(map(str, values))
-
-
-def _signed(value: float) -> str:
-    text = f"{abs(value):.4f}"
-    return text if float(text) == 0 else ("+" if value > 0 else MINUS) + text

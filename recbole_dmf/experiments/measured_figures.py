@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 METRICS = ("hit@10", "ndcg@10")
+MINUS = "\N{MINUS SIGN}"
 
 
 def figures_on_test(folder: Path) -> dict[str, dict[str, dict[str, list[float]]]]:
@@ -21,6 +22,14 @@ def figures_on_test(folder: Path) -> dict[str, dict[str, dict[str, list[float]]]
 def both_shares(values: Iterable[float]) -> str:
     """HR@10 and NDCG@10 with three digits, as the paper writes them: .687 / .409."""
     return " / ".join(f"{value:.3f}".removeprefix("0") for value in values)
+
+
+def signed(value: float, digits: int) -> str:
+    """A difference with its sign; 0 has none."""
+    text = f"{abs(value):.{digits}f}"
+    if float(text) == 0:
+        return text
+    return ("+" if value > 0 else MINUS) + text
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -4,8 +4,9 @@ import re
 from collections.abc import Sequence
 
 from recbole_dmf.experiments.checked_files import one_line
+from recbole_dmf.experiments.measured_figures import MINUS
 from recbole_dmf.experiments.result_notes import BOLD
-from recbole_dmf.experiments.result_tables import DASH, MINUS, ResultTable
+from recbole_dmf.experiments.result_tables import DASH, ResultTable
 from recbole_dmf.experiments.runs import Compared
 
 

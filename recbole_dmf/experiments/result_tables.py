@@ -15,11 +15,12 @@ from recbole_dmf.evaluation.significance import (
 )
 from recbole_dmf.experiments import audit_file, plots
 from recbole_dmf.experiments.finished_run import Run, best_epoch, mean_per_user, n_parameters
+from recbole_dmf.experiments.measured_figures import signed
 from recbole_dmf.experiments.result_notes import papers_metrics, result_notes
 from recbole_dmf.experiments.run_metrics import MAX_K, headline, shown_name
 from recbole_dmf.experiments.runs import Compared
 
-MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
+DASH = "\N{EN DASH}"
 NO_VALUE = DASH
 
 
@@ -140,7 +141,7 @@ def _quality(
             columns.append({k: (f"{v:.3f}", False) for k, v in papers[metric].items()})
             columns.append(
                 {
-                    k: (_signed(float(np.mean(seeds[k])) - v, 3), False)
+                    k: (signed(float(np.mean(seeds[k])) - v, 3), False)
                     for k, v in papers[metric].items()
                     if k in seeds
                 }
@@ -154,13 +155,6 @@ def _quality(
     ]
     title = f"Test, {reading} reading"
     return ResultTable(title + (", to lead with" if reading == WARM else ""), header, rows)
-
-
-def _signed(value: float, digits: int) -> str:
-    text = f"{abs(value):.{digits}f}"
-    if float(text) == 0:
-        return text
-    return ("+" if value > 0 else MINUS) + text
 
 
 def _readings(c: Compared, title: str, readings: Sequence[str]) -> ResultTable:
@@ -201,14 +195,14 @@ def _pairs(
 
 
 def _pair(label: str, metric: str, t: Comparison) -> list[tuple[str, bool]]:
-    seeds = f"{_signed(t.seed_low, 4)} to {_signed(t.seed_high, 4)}"
+    seeds = f"{signed(t.seed_low, 4)} to {signed(t.seed_high, 4)}"
     return _unemphasised(
         (
             label,
             shown_name(metric),
             t.other,
-            _signed(t.difference, 4),
-            f"{_signed(t.low, 4)} to {_signed(t.high, 4)}",
+            signed(t.difference, 4),
+            f"{signed(t.low, 4)} to {signed(t.high, 4)}",
             _p(t.p_value),
             _p(t.p_holm) + (" *" if t.significant else ""),
             seeds if t.seed_low < t.seed_high else NO_VALUE,
