@@ -40,6 +40,10 @@ class CannotResume(UserError):
     """The unfinished run in a folder has other options or data, or its files are damaged."""
 
 
+class Busy(UserError):
+    """Another process is at work on the same folder."""
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM, a batch queue's request to end; tidied up after as Ctrl-C is."""
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from recbole_dmf.errors import UserError
+from recbole_dmf.errors import Busy
 from recbole_dmf.system import check_system
 
 check_system()  # a message in place of "No module named 'fcntl'"
@@ -21,13 +21,13 @@ def locked(path: Path, refusal: str | None = None) -> Iterator[None]:
         refusal: message if another process holds it; None: wait for it.
 
     Raises:
-        UserError: another process holds it.
+        Busy: another process holds it.
     """
     with path.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if refusal else 0))
         except BlockingIOError:
-            raise UserError(str(refusal)) from None
+            raise Busy(str(refusal)) from None
         yield
 
 

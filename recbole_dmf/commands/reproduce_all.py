@@ -8,7 +8,7 @@ from recbole_dmf.commands.arguments import CommandLine, parse_open
 from recbole_dmf.commands.comparison import experiment_columns
 from recbole_dmf.commands.model_arguments import jobs_of, take_settings, whole_numbers
 from recbole_dmf.commands.report import print_report
-from recbole_dmf.errors import FAILED, UserError
+from recbole_dmf.errors import FAILED, Busy, UserError
 from recbole_dmf.experiments.compare import compare
 from recbole_dmf.experiments.plan import PAPER, Column, read_experiment
 from recbole_dmf.experiments.planned_runs import PlannedRun, check_labels, plan_runs
@@ -16,7 +16,7 @@ from recbole_dmf.experiments.progress import dry_run, time_left
 
 
 def main(words: Sequence[str]) -> int:
-    """Run and report all tables; the exit code is 1 if a run failed.
+    """Run and report all tables; the exit code is 1 if a run failed or a table is busy.
 
     Raises:
         UserError: as `compare`, or the command line cannot be understood.
@@ -85,7 +85,7 @@ def _reproduce(
             jobs=jobs_of(given.named),
         )
     except UserError as error:
-        if error.exit_code != FAILED:
+        if error.exit_code != FAILED and not isinstance(error, Busy):
             raise
         print(f"{experiment.title}: {error}", flush=True)  # the other tables may fare better
         return len(columns) * len(seeds)

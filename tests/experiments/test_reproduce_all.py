@@ -1,12 +1,14 @@
 """`reproduce all`: every table of the paper on ml-100k from scratch, and its claims."""
 
 import json
+from contextlib import ExitStack
 
 import pytest
 
 from recbole_dmf.commands.reproduce import main
-from recbole_dmf.errors import UserError
+from recbole_dmf.errors import FAILED, UserError
 from recbole_dmf.experiments.plan import PAPER, experiment_names, read_experiment
+from recbole_dmf.lock import locked
 from recbole_dmf.run_folder import read_result
 
 FAST = ["--seeds=1", "--epochs=1", "--train_batch_size=65536", "--learning_rate=0.01"]
@@ -44,6 +46,19 @@ def test_dry_run_lists_all_tables_and_writes_nothing(tmp_path, capsys):
         assert read_experiment(name).title in said
     assert "[1/6] ItemPop, seed 1: would run" in said
     assert not (tmp_path / "results").exists()
+
+
+def test_a_table_at_work_elsewhere_does_not_keep_the_others_back(tmp_path, capsys):
+    with ExitStack() as held:
+        for name in PAPER:
+            folder = tmp_path / f"{name}-ml-100k"
+            folder.mkdir()
+            held.enter_context(locked(folder / ".lock", "held"))
+        assert all_of(tmp_path) == FAILED
+    said = capsys.readouterr().out
+    for name in PAPER:
+        message = f"another comparison is running in {tmp_path / f'{name}-ml-100k'}"
+        assert f"{read_experiment(name).title}: {message}" in said
 
 
 @pytest.mark.slow
