@@ -8,8 +8,8 @@ import pandas as pd
 
 from recbole_dmf.evaluation.metrics import expected_gain, gains, tied_gain
 
-TABLES = ["costs.csv", "report.html", "results.csv", "summary.md", "summary.tex", "users.csv.gz"]
-TABLES += ["validation_curves.csv"]
+TABLES = ["costs.csv", "report.html", "results.csv", "runs.jsonl", "summary.md", "summary.tex"]
+TABLES += ["users.csv.gz", "validation_curves.csv"]
 PLOTS = ["metrics_at_k.png", "quality_vs_time.png", "validation_curves.png"]
 
 

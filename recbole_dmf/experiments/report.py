@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from recbole_dmf.experiments import plots
+from recbole_dmf.experiments import plots, run_sources
 from recbole_dmf.experiments.render_html import render_html
 from recbole_dmf.experiments.render_text import render_console, render_latex, render_markdown
 from recbole_dmf.experiments.result_tables import (
@@ -43,7 +43,8 @@ def write_report(folder: Path, expected: dict | None = None) -> Report:
 
     Reads FOLDER/comparison.json, FOLDER/audit.json (if there) and FOLDER/runs/*/{result.json,
     per_user.csv, history.csv}; writes results.csv, users.csv.gz, validation_curves.csv,
-    costs.csv, summary.md, summary.tex, report.html and, with matplotlib, the plots as PNG.
+    costs.csv, runs.jsonl, summary.md, summary.tex, report.html and, with matplotlib, the plots as
+    PNG.
 
     Args:
         folder: of a comparison.
@@ -69,6 +70,7 @@ def write_report(folder: Path, expected: dict | None = None) -> Report:
         "results.csv": results_csv(comparison),
         "validation_curves.csv": curves_csv(comparison),
         "costs.csv": costs_csv(comparison),
+        run_sources.FILE: run_sources.runs_jsonl(comparison),
         "summary.md": render_markdown(comparison, tables, notes),
         "summary.tex": render_latex(comparison, tables, notes),
         "report.html": render_html(comparison, tables, notes, drawn),

@@ -65,6 +65,20 @@ def test_costs_of_each_run(folder):
     assert len(table) == 2 * 3
 
 
+def test_what_each_run_comes_from(folder):
+    path = folder / "runs" / "DMF-seed2" / "result.json"
+    edit_json(path, command="run_recbole --model=DMF --seed=2", commit="abc")
+    write_report(folder)
+    lines = [json.loads(line) for line in (folder / "runs.jsonl").read_text().splitlines()]
+    assert [(line["label"], line["seed"]) for line in lines] == [
+        (label, seed) for label in ("ItemPop", "DMF") for seed in (1, 2, 3)
+    ]
+    stored, line = json.loads(path.read_text()), lines[4]
+    assert (line["command"], line["commit"]) == ("run_recbole --model=DMF --seed=2", "abc")
+    for name in ("settings", "versions", "candidates_sha256", "counts"):
+        assert line[name] == stored[name]
+
+
 def test_figures_of_each_user(folder):
     write_report(folder)
     table = pd.read_csv(folder / "users.csv.gz", index_col="user_id")
