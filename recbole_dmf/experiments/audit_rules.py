@@ -95,14 +95,14 @@ def _next_in_file(data: Audited) -> dict[str, float]:
     return _figures(data, -own, above, level, -ahead)
 
 
-def popularity_by_time(data: Audited) -> tuple[float, float, int]:
+def popularity_by_time(data: Audited) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """HR@10 of popularity over all training and over what comes before each test item.
 
     Over the users whose test item comes after at least half of the training interactions, so that
     what is known by then is enough to count.
 
     Returns:
-        Both figures, expected reading, and the number of these users.
+        Both figures of each of these users, expected reading, float64 [n] each.
     """
     time = data.time
     assert time is not None
@@ -128,13 +128,10 @@ def popularity_by_time(data: Audited) -> tuple[float, float, int]:
             tied_seen = (popularity[taken] == own).sum()
             counts[side, 1, place] = (popularity[1:] == own).sum() - tied_seen
     unseen, width = data.phase.n_unseen[late], data.phase.n_candidates[late]
-    if not len(late):
-        return 0.0, 0.0, 0
     with_future, without = (
-        float(expected_gain(gains("hit", K), unseen, above, tied, width).mean())
-        for above, tied in counts
+        expected_gain(gains("hit", K), unseen, above, tied, width) for above, tied in counts
     )
-    return with_future, without, len(late)
+    return with_future, without
 
 
 def _of_items(data: Audited, score: NDArray) -> dict[str, float]:

@@ -21,12 +21,13 @@ from recbole_dmf.experiments.measured_figures import signed
 from recbole_dmf.experiments.run_metrics import DEFAULT as METRICS
 from recbole_dmf.experiments.run_metrics import shown_name
 
+MARGIN = 0.01  # of HR@10 or NDCG@10, ours: the paper has neg-5 .009 behind neg-9 on ml-1m
 HOLDS, FAILS, OPEN, NOT_MEASURED = "holds", "doesn't hold", "can't be told", "not measured"
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One column of a table is better than each of the others.
+    """One column of a table is better than each of the others, or nearly.
 
     Attributes:
         text: the claim.
@@ -35,6 +36,7 @@ class Claim:
         label: of the column that is claimed to be better.
         others: labels of those it is claimed to be better than.
         datasets: that the claim is about; None: all.
+        nearly: whether the paper has the column about best, so that it may be `MARGIN` behind.
     """
 
     text: str
@@ -43,9 +45,11 @@ class Claim:
     label: str
     others: tuple[str, ...]
     datasets: tuple[str, ...] | None = None
+    nearly: bool = False
 
 
-_MOVIELENS = ("ml-100k", "ml-1m")
+_MOVIELENS, _MUSIC = ("ml-100k", "ml-1m"), ("amazon-music",)
+_DEPTHS = ("DMF-1", "DMF-3", "DMF-4")
 _NEGATIVES = tuple(f"neg-{n}" for n in (1, 2, 9, 10))
 _FACTORS = tuple(f"factors-{n}" for n in (8, 16, 32, 64, 128))
 CLAIMS = (
@@ -53,17 +57,27 @@ CLAIMS = (
         Claim(f"DMF beats {rival}", "Sec. 4.2, Table 2", "table2", "DMF-2-nce", (rival,))
         for rival in ("NeuMF-p", "eALS", "ItemKNN", "ItemPop")
     ),
-    Claim("nce beats ce", "Sec. 4.2, Table 2", "table2", "DMF-2-nce", ("DMF-2-ce",)),
+    Claim("nce beats ce", "Sec. 4.2, Table 2", "table2", "DMF-2-nce", ("DMF-2-ce",), _MOVIELENS),
+    Claim("ce beats nce", "Sec. 4.2, Table 2", "table2", "DMF-2-ce", ("DMF-2-nce",), _MUSIC),
     Claim("Y beats random vectors", "Sec. 4.3, Table 3", "table3", "DMF-1-nce", ("LFM-nce",)),
-    Claim("about 5 negatives are best", "Sec. 4.4, Table 4", "table4", "neg-5", _NEGATIVES),
     Claim(
-        "two layers are best",
+        "about 5 negatives are best",
+        "Sec. 4.4, Table 4",
+        "table4",
+        "neg-5",
+        _NEGATIVES,
+        nearly=True,
+    ),
+    Claim(
+        "two layers are almost best",
         "Sec. 4.4, Figure 2",
         "figure2",
         "DMF-2",
-        ("DMF-1", "DMF-3", "DMF-4"),
-        _MOVIELENS,
+        _DEPTHS,
+        ("ml-100k",),
+        nearly=True,
     ),
+    Claim("two layers are best", "Sec. 4.4, Figure 2", "figure2", "DMF-2", _DEPTHS, ("ml-1m",)),
     Claim(
         "64 factors are best",
         "Sec. 4.4, Table 5",
@@ -78,7 +92,7 @@ CLAIMS = (
         "table5",
         "factors-128",
         _FACTORS[:-1],
-        ("amazon-music",),
+        _MUSIC,
     ),
 )
 
@@ -90,8 +104,9 @@ class Row:
     Attributes:
         verdict: `HOLDS` if the column is better than each of the others beyond chance (p < .05
             after Holm's correction over all comparisons on the data set by the metric) and for
-            every pair of runs; `FAILS` if one of the others is better than it in this sense; else
-            `OPEN`.
+            every pair of runs or, where it is claimed to be nearly best, less than `MARGIN` behind
+            each by the interval and for every pair of runs; `FAILS` if one of the others is better
+            than it beyond chance and for every pair of runs; else `OPEN`.
         reading: of the figures.
         misleads: whether they mislead by the audit, and those to lead with were not measured.
         chance: the kinds of chance that p and the interval tell of; see `claim_tables`.
@@ -165,7 +180,8 @@ def judge(
             rows.append(Row(*start, NOT_MEASURED))
             continue
         signs = [_sign(pairs[n][2], corrected[n]) for n in own]
-        verdict = HOLDS if min(signs) > 0 else FAILS if min(signs) < 0 else OPEN
+        holds = min(signs) > 0 or (claim.nearly and all(_is_near(pairs[n][2]) for n in own))
+        verdict = HOLDS if holds else FAILS if min(signs) < 0 else OPEN
         shown = min(own, key=lambda n: pairs[n][2].mean)
         _, other, found = pairs[shown]
         table = tables[claim.table]
@@ -200,6 +216,11 @@ def _sign(found: Difference, p_holm: float) -> int:
     return int(np.sign(found.mean)) if certain else 0
 
 
+def _is_near(found: Difference) -> bool:
+    """Whether the column is less than `MARGIN` behind, whatever the users and the runs; not NaN."""
+    return found.low > -MARGIN and found.seed_low > -MARGIN
+
+
 def _paper(table: MeasuredTable, label: str, other: str, metric: str) -> float | None:
     ours, theirs = (table.expected.get(name, {}).get(metric) for name in (label, other))
     return None if ours is None or theirs is None else round(ours - theirs, 6)
@@ -209,7 +230,11 @@ INTRODUCTION = f"""\
 Mean difference to the best rival that the claim names, its 95 % interval, and p, corrected after
 Holm over all comparisons on a data set by one metric. A claim holds if each difference is above 0
 (p < {LEVEL}) and above 0 for every pair of runs; it doesn't hold if one is below 0 in the same
-sense; else it can't be told.
+sense; else it can't be told. Where the paper says "around 5" or "almost the best", the claim also
+holds if it is less than {MARGIN} behind each rival, by the interval and for every pair of runs.
+
+The pairs of runs are a check, not a test: three runs of two equal models have the same sign in all
+pairs in one case of ten, and three against a model that has one run in one of four.
 
 - {USERS_AND_SEEDS}: the interval is a bootstrap over users, p that of the paired permutation test
   of the means, and the range over pairs of runs tells of chance in training.

@@ -1,14 +1,17 @@
 """The page of the habits, drawn from its data file."""
 
+from math import hypot
 from typing import Any
 
 from recbole_dmf.experiments.habits import BASE, HABITS
 from recbole_dmf.experiments.measured_figures import signed
 
+_EXPLAINS = "together, best of seeds"
+_NORMAL = 1.96  # standard deviations on each side of a 95 % interval
 _TOTALS = {
     "sum": "all added up, but `training items`",
     "together": "all but `training items` in one protocol, the mean of the seeds",
-    "together, best of seeds": "the same, the best of the seeds",
+    _EXPLAINS: "the same, the best of the seeds",
 }
 
 
@@ -25,9 +28,12 @@ def habit_page(data: dict[str, Any]) -> str:
     ]
     if data["paper"]:
         gap = [p - b for p, b in zip(data["paper"], base, strict=True)]
+        deviation = data["draw_deviation"]
         text += [
             f"The paper has {data['paper'][0]:.3f} and {data['paper'][1]:.3f}: "
-            f"{signed(gap[0], 4)} and {signed(gap[1], 4)}.",
+            f"{signed(gap[0], 4)} and {signed(gap[1], 4)}. These are of one draw of candidates; "
+            f"from draw to draw ours differ by a standard deviation of {deviation[0]:.4f} and "
+            f"{deviation[1]:.4f}.",
             "",
         ]
     text += [
@@ -45,13 +51,30 @@ def habit_page(data: dict[str, Any]) -> str:
     options = ", ".join(f"{k} {v}" for k, v in data["options"].items() if k != "data_path")
     text += [
         "Intervals are of the mean over the seeds (Student's t); that of `best of seeds` is of the "
-        "seeds' standard deviation times the mean of the greatest of as many normal numbers.",
+        "seeds' standard deviation times the mean of the greatest of as many normal numbers, and "
+        "those of sums with it have the errors of both. What is left has the error of the gain and "
+        "that of the paper's one draw.",
         "",
-        f"Settings: the paper's, but {options}. Seeds {_listed(data['seeds'])}. Versions: "
+        f"Settings: the paper's, with {options}. Seeds {_listed(data['seeds'])}. Versions: "
         + ", ".join(f"{k} {v}" for k, v in sorted(data["versions"].items()))
         + f". Commit {data['commit']}. Command: `{data['command']}`",
     ]
     return "\n".join(text) + "\n"
+
+
+def left_of_gap(data: dict[str, Any], side: int, more: float = 0.0) -> tuple[float, float, float]:
+    """What the habits and `more` leave of the gap to the paper, with its 95 % interval.
+
+    Args:
+        data: what habits-DATASET.json has.
+        side: 0 for HR@10, 1 for NDCG@10.
+        more: what something else adds.
+    """
+    gain = {name: value[side] for name, value in data["gains"][_EXPLAINS].items()}
+    left = data["paper"][side] - data["base"][side] - gain["mean"] - more
+    draw = _NORMAL * data["draw_deviation"][side]
+    above = hypot(gain["mean"] - gain["low"], draw)
+    return left, left - hypot(gain["high"] - gain["mean"], draw), left + above
 
 
 def _verdict(data: dict[str, Any]) -> list[str]:
@@ -61,15 +84,13 @@ def _verdict(data: dict[str, Any]) -> list[str]:
     lines = []
     for side, metric in enumerate(("HR@10", "NDCG@10")):
         gap = data["paper"][side] - data["base"][side]
-        gain = data["gains"]["together, best of seeds"]
-        share = gain["mean"][side] / gap
-        word = "all" if gain["low"][side] >= gap else "not all" if gain["high"][side] < gap else ""
-        explained = f"{word} of the gap" if word else "perhaps all of the gap"
-        left = gap - gain["mean"][side]
+        gain = data["gains"][_EXPLAINS]["mean"][side]
+        left, low, high = left_of_gap(data, side)
+        part = "all" if high <= 0 else "not all" if low > 0 else "perhaps all"
         lines.append(
             f"- {metric}: together, with the best of {len(data['seeds'])} seeds, the habits add "
-            f"{signed(gain['mean'][side], 4)}, {share:.0%} of the gap of {signed(gap, 4)}: they "
-            f"explain {explained}. {signed(left, 4)} is left."
+            f"{signed(gain, 4)}, {gain / gap:.0%} of the gap of {signed(gap, 4)}: they explain "
+            f"{part} of the gap. {signed(left, 4)} is left, {signed(low, 4)} to {signed(high, 4)}."
         )
     return lines
 

@@ -21,7 +21,7 @@ METRICS = ("hit", "ndcg")
 CONFIDENCE = 0.95
 NOT_SUMMED = "training items"  # another way than "with replacement" to draw, of which there is one
 _REPEATS = 100  # draws where a figure is a mean over draws of one epoch
-BASE, ON_TEST = "base", "epoch on test"
+BASE, ON_TEST, OWN_TARGET = "base", "epoch on test", "may be the target"
 
 HABITS = {  # name: (what it is, what it is measured against)
     "epoch on test": ("the epoch with the best NDCG@10 on test is reported", BASE),
@@ -29,11 +29,12 @@ HABITS = {  # name: (what it is, what it is measured against)
     "redrawn": ("the candidates are drawn anew at each evaluation", ON_TEST),
     "valid trained on": ("nothing is kept for validation, so its item is trained on", ON_TEST),
     "ties": ("items level with the target are ranked below it", BASE),
-    "with replacement": (
-        "candidates are drawn with replacement from all items that the user has no training "
-        "interaction with, the target and the validation item among them, and count once",
+    OWN_TARGET: (
+        "candidates are drawn from all items that the user has no training interaction with, the "
+        "target, which does not compete with itself, and the validation item among them",
         BASE,
     ),
+    "with replacement": ("they are drawn with replacement and count once", OWN_TARGET),
     "training items": ("candidates are drawn from all items but the target", BASE),
     "best of seeds": ("the best of the seeds is reported", BASE),
 }
@@ -100,13 +101,23 @@ def expected(counts: TargetCounts, with_training_items: bool = False) -> NDArray
     return np.mean(values, axis=1)
 
 
+def own_target(counts: TargetCounts) -> NDArray[np.float64]:
+    """HR@10 and NDCG@10, exact means over draws, [2], the target among those that are drawn from.
+
+    So is the validation item. A candidate that is the target itself competes with nobody.
+    """
+    n = counts.n_unseen + counts.n_valid + 1  # the target
+    above, tied = counts.above + counts.valid_above, counts.tied + counts.valid_tied
+    values = [expected_gain(gains(m, K), n, above, tied, _width(counts)) for m in METRICS]
+    return np.mean(values, axis=1)
+
+
 def with_replacement(
     counts: TargetCounts, generator: np.random.Generator, n_draws: int, ties_lose: bool = False
 ) -> NDArray[np.float64]:
     """HR@10 and NDCG@10, [2, n_draws], candidates drawn with replacement and counted once.
 
-    They are drawn from all items that the user has no training interaction with. A candidate that
-    is the target itself competes with nobody.
+    They are drawn from the items of `own_target`.
     """
     n = counts.n_unseen + counts.n_valid + 1  # the target
     above = counts.above + counts.valid_above
@@ -157,7 +168,8 @@ def levels(
         "redrawn": at_best(anew).mean(axis=1),
         "ties": sampled([chosen], ties_lose=True)[:, :, 0].mean(axis=1),
     }
-    # These two are measured against the exact mean, and moved to the base's draws.
+    # These three are measured against the exact mean, and moved to the base's draws.
+    found[OWN_TARGET] = found[BASE] + own_target(chosen) - exact
     drawn = with_replacement(chosen, generator, _REPEATS).mean(axis=1)
     found["with replacement"] = found[BASE] + drawn - exact
     found["training items"] = found[BASE] + expected(chosen, with_training_items=True) - exact
@@ -169,6 +181,15 @@ def levels(
     together = [with_replacement(counts, generator, n_draws, ties_lose=True) for counts in last]
     found["together"] = np.stack(together, axis=-1).max(axis=-1).mean(axis=1)
     return found
+
+
+def draw_deviation(epochs: Sequence[TargetCounts]) -> NDArray[np.float64]:
+    """Standard deviation of HR@10 and NDCG@10 over draws of candidates, [2], of the chosen epoch.
+
+    A figure of one draw, such as the paper's, is as far from the mean over draws.
+    """
+    chosen = epochs[validated(epochs)]
+    return sampled([chosen])[:, :, 0].std(axis=1, ddof=1)
 
 
 def habit_gains(by_seed: Sequence[dict[str, NDArray[np.float64]]]) -> dict[str, Gain]:
@@ -188,15 +209,20 @@ def habit_gains(by_seed: Sequence[dict[str, NDArray[np.float64]]]) -> dict[str, 
     per_seed = [np.sum([one[h] - one[HABITS[h][1]] for h in summed], axis=0) for one in by_seed]
     found["best of seeds"] = best
     total = _mean(per_seed)
-    found["sum"] = Gain(*(side + best.mean for side in (total.mean, total.low, total.high)))
+    found["sum"] = _added(total, best)
     together = [one["together"] - one[BASE] for one in by_seed]
     found["together"] = _mean(together)
     best = _best_of([one["together"] for one in by_seed])
-    both = found["together"]
-    found["together, best of seeds"] = Gain(
-        *(side + best.mean for side in (both.mean, both.low, both.high))
-    )
+    found["together, best of seeds"] = _added(found["together"], best)
     return found
+
+
+def _added(one: Gain, other: Gain) -> Gain:
+    """The sum of two gains whose errors have nothing to do with each other."""
+    mean = one.mean + other.mean
+    below = np.hypot(one.mean - one.low, other.mean - other.low)
+    above = np.hypot(one.high - one.mean, other.high - other.mean)
+    return Gain(mean, mean - below, mean + above)
 
 
 def _mean(values: Sequence[NDArray]) -> Gain:

@@ -17,6 +17,7 @@ from recbole_dmf.experiments.plan import read_experiment
 
 BLOCKS = {"order": "reads the order", "no-order": "doesn't"}
 DATASETS = ("ml-100k", "ml-1m", "ml-latest-small", "amazon-music")
+_MENDED_BY_WARM = ("cold items", "rule: cold items first")
 SEEDS = 3  # of a model that draws random numbers; fewer are said
 _PAIRS = "## Each model against the best other model, per user"
 _LEADING = re.compile(r"^## Test, (\w+) reading", re.MULTILINE)  # the first table of summary.md
@@ -131,7 +132,8 @@ def blocks_text(measured: Path) -> str:
         folders = {name: measured / f"{name}-{dataset}" for name in BLOCKS}
         there = {name: folder for name, folder in folders.items() if folder.is_dir()}
         if there:
-            parts.append(f"## The order of time, {dataset}\n")
+            caution = _caution(measured, dataset)
+            parts.append(f"## The order of time, {dataset}\n{caution}")
         for name, folder in there.items():
             rows = read_block(folder)
             links = f"Data: [{folder.name}/results.csv]({folder.name}/results.csv), tests: "
@@ -139,6 +141,19 @@ def blocks_text(measured: Path) -> str:
             words = "Reads the order" if name == "order" else "Doesn't read it"
             parts.append(f"{words}. {verdict(name, rows)}\n\n{block_table(rows)}\n{links}")
     return "\n".join(parts)
+
+
+def _caution(measured: Path, dataset: str) -> str:
+    """What the audit says against a data set's figures; "" where it finds nothing."""
+    found = json.loads((measured / f"audit-{dataset}.json").read_text())
+    misleading = [finding["name"] for finding in found["findings"] if finding["misleads"]]
+    if not misleading:
+        return ""
+    others = [name for name in misleading if name not in _MENDED_BY_WARM]
+    mended = "The warm reading, which leads, answers those of cold items"
+    mended += f", not {', '.join(others)}." if others else "."
+    audit = f"[audit](audit-{dataset}.json)"
+    return f"\n**Figures mislead ({audit}): {', '.join(misleading)}.** {mended}\n"
 
 
 def headline_table(measured: Path, readings: Mapping[str, str]) -> str:

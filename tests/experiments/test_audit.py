@@ -200,6 +200,9 @@ def test_popularity_that_comes_after_the_test(tmp_path):
     assert values["popularity"] > values["popularity without the future"] + 0.05
     assert "global time" in misleading(found)
     assert values["users compared"] > 50
+    gain = values["popularity"] - values["popularity without the future"]
+    assert values["gain"] == pytest.approx(gain)
+    assert 0 < values["standard error of the gain"] < values["gain"] / 2
 
 
 def test_set_without_times_and_with_short_users(tmp_path):

@@ -82,7 +82,7 @@ def test_verdicts(results):
         "64 factors are best": "holds",
         "Y beats random vectors": "not measured",
         "about 5 negatives are best": "not measured",
-        "two layers are best": "not measured",
+        "two layers are almost best": "not measured",
     }
     assert row_of(found, "Y beats random vectors")["difference"] is None
     assert row_of(found, "DMF beats ItemKNN")["paper"] == pytest.approx(0.087)
@@ -123,6 +123,19 @@ def test_one_better_rival_refutes_the_best(tmp_path):
     write_runs(tmp_path / "table4-ml-100k", columns)
     row = row_of(claims(tmp_path, ["ml-100k"]), "about 5 negatives are best")
     assert (row["verdict"], row["other"]) == ("doesn't hold", "neg-10")
+
+
+def test_what_is_claimed_to_be_about_best_may_be_level(tmp_path):
+    labels = [f"neg-{n}" for n in (1, 2, 5, 9, 10)]
+    write_runs(tmp_path / "table4-ml-100k", dict.fromkeys(labels, 0))  # all first
+    write_runs(tmp_path / "figure2-ml-1m", {f"DMF-{n}": 0 for n in (1, 2, 3, 4)})
+    found = claims(tmp_path, ["ml-100k", "ml-1m"])
+    assert row_of(found, "about 5 negatives are best")["verdict"] == "holds"
+    rows = [row for row in found["rows"] if row["dataset"] == "ml-1m"]
+    assert row_of({"rows": rows}, "two layers are best")["verdict"] == "can't be told"
+    write_runs(tmp_path / "figure2-ml-100k", {f"DMF-{n}": 10 for n in (1, 2, 3, 4)})
+    row = row_of(claims(tmp_path, ["ml-100k"]), "two layers are almost best")
+    assert (row["verdict"], row["low"] < -0.01) == ("can't be told", True)
 
 
 def test_runs_are_judged_by_users_and_seeds(tmp_path):

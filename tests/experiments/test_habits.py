@@ -17,13 +17,15 @@ from recbole_dmf.experiments.habit_counts import (
     count_test_items,
     counts_of_run,
 )
-from recbole_dmf.experiments.habit_page import habit_page
+from recbole_dmf.experiments.habit_page import habit_page, left_of_gap
 from recbole_dmf.experiments.habits import (
     at_best,
+    draw_deviation,
     expected,
     expected_best,
     habit_gains,
     levels,
+    own_target,
     redrawn,
     sampled,
     validated,
@@ -95,6 +97,42 @@ def test_candidates_with_replacement_are_fewer():
     drawn = [len(np.unique(d[d < 60])) for d in rng.integers(0, 502, (20_000, 100))]
     assert found == pytest.approx(np.mean(np.array(drawn) < 10), abs=0.01)
     assert found > expected(one)[0]
+
+
+def test_the_target_among_its_candidates():
+    """3 of 5 are drawn: 3 unseen items, the validation item and the target; 2 are above it."""
+    one = of_epoch(1, n_unseen=100, n_draws=2)
+    few = TargetCounts(
+        **{**vars(one), "n_unseen": one.n_unseen * 0 + 3, "valid_above": one.n_valid}
+    )
+    three_of_five = {0: 1 / 10, 1: 6 / 10, 2: 3 / 10}  # how many of the 2 above are drawn
+    ndcg = sum(p / np.log2(n + 2) for n, p in three_of_five.items())
+    np.testing.assert_allclose(own_target(few), [1, ndcg], rtol=1e-9)
+
+
+def test_deviation_over_draws():
+    epochs = [of_epoch(60, n_draws=50, n_users=100), of_epoch(60, valid_ndcg=0.4)]
+    drawn = epochs[0].drawn_above < 10
+    np.testing.assert_allclose(draw_deviation(epochs)[0], drawn.mean(axis=1).std(ddof=1))
+    p = expected(epochs[0])[0]
+    assert draw_deviation(epochs)[0] == pytest.approx(np.sqrt(p * (1 - p) / 100), rel=0.3)
+
+
+@pytest.mark.parametrize(
+    ("paper", "part"), [(0.58, "all"), (0.62, "perhaps all"), (0.65, "not all")]
+)
+def test_what_is_left_has_the_errors_of_the_gain_and_of_the_draw(paper, part):
+    gain = {"mean": [0.06, 0.06], "low": [0.05, 0.05], "high": [0.07, 0.07]}
+    data = {
+        **{"model": "DMF", "dataset": "d", "seeds": [1, 2], "draws": 20, "best_epochs": [1, 2]},
+        **{"base": [0.55, 0.55], "paper": [paper, paper], "draw_deviation": [0.01, 0.01]},
+        **{"gains": {"together, best of seeds": gain}, "options": {}, "versions": {}},
+        **{"commit": "", "command": ""},
+    }
+    left, low, high = left_of_gap(data, 0, more=0.005)
+    half = np.hypot(0.01, 0.0196)
+    assert (left, low, high) == pytest.approx((paper - 0.615, left - half, left + half))
+    assert habit_page(data).count(f"they explain {part} of the gap.") == 2
 
 
 def test_training_items_among_candidates():

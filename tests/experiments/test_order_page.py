@@ -86,12 +86,19 @@ def test_who_is_ahead_is_said(tmp_path):
     assert "| SAS_Rec | deterministic | .670 / .450 |" in block_table(rows)
 
 
+def write_audit(folder, dataset, misleading=()):
+    names = ["cold items", "rule: cold items first", "ties"]
+    findings = [{"name": name, "misleads": name in misleading} for name in names]
+    (folder / f"audit-{dataset}.json").write_text(json.dumps({"findings": findings}))
+
+
 def test_nobody_is_ahead_in_a_block_that_is_not_complete(tmp_path, monkeypatch, two_columns):
     more = (*two_columns.columns, Column("GRU4Rec", "GRU4Rec", {}))
     monkeypatch.setattr(
         order_page, "read_experiment", lambda name: replace(two_columns, columns=more)
     )
     write_block(tmp_path / "order-ml-100k")
+    write_audit(tmp_path, "ml-100k")
     assert "GRU4Rec not measured" in blocks_text(tmp_path)
     assert "**" not in blocks_text(tmp_path)
     assert "**" not in headline_table(tmp_path, {"ml-100k": "expected"})
@@ -101,11 +108,16 @@ def test_the_section_has_the_blocks_that_are_there(tmp_path):
     write_block(tmp_path / "order-ml-100k")
     write_block(tmp_path / "no-order-ml-100k", p="0.4000")
     write_block(tmp_path / "order-ml-1m")
+    write_audit(tmp_path, "ml-100k")
+    write_audit(tmp_path, "ml-1m", ["cold items", "ties"])
     text = blocks_text(tmp_path)
     assert text.index("The order of time, ml-100k") < text.index("The order of time, ml-1m")
     assert text.count("Reads the order.") == 2
     assert text.count("Doesn't read it.") == 1
     assert "amazon" not in text
+    assert "mislead" not in text.split("The order of time, ml-1m")[0]
+    assert "**Figures mislead ([audit](audit-ml-1m.json)): cold items, ties.**" in text
+    assert "answers those of cold items, not ties." in text
 
 
 def test_only_what_is_beyond_chance_is_bold_in_the_headline(tmp_path):
