@@ -12,7 +12,6 @@ import argparse
 import json
 import shlex
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +28,7 @@ MODEL = "DMF-2-nce"
 
 def measure(arguments, options: dict, seeds: list[int]) -> dict:
     """Train what is not there yet; what the data file says."""
-    levels_by_seed, epochs, deviations, seconds = [], [], [], time.perf_counter()
+    levels_by_seed, epochs, deviations = [], [], []
     for seed in seeds:
         own = {**options, "seed": seed}
         folder = Path(arguments.results) / f"seed{seed}"
@@ -62,7 +61,6 @@ def measure(arguments, options: dict, seeds: list[int]) -> dict:
         "by_seed": [
             {name: figures.tolist() for name, figures in one.items()} for one in levels_by_seed
         ],
-        "seconds": round(time.perf_counter() - seconds, 1),
         "versions": versions(),
         "commit": commit(),
         "files_sha256": file_hashes(config["data_path"], arguments.dataset),
