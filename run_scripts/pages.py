@@ -234,8 +234,8 @@ def patience_text() -> str:
         "- On ml-1m Tables 2 and 3 and Figure 2 stop after 10 epochs without gain, Tables 4 and 5 "
         f"and that with raw candidates after 5; for two layers 10 give {both(gain)} more. The runs "
         f"of Table 4 with one negative ended after {_ends(last, 'neg-1')} epochs, with two "
-        f"after {_ends(last, 'neg-2')} and with five after {_ends(last, 'neg-5')}, so some of what the first are behind may be the "
-        "stop.\n"
+        f"after {_ends(last, 'neg-2')} and with five after {_ends(last, 'neg-5')}, so some of what "
+        "the first are behind may be the stop.\n"
     )
 
 
