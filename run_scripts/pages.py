@@ -17,13 +17,15 @@ from speed_page import speed_page
 from recbole_dmf.evaluation.metrics import WARM
 from recbole_dmf.experiments.claim_tables import difference, read_table
 from recbole_dmf.experiments.claims import claims_page
-from recbole_dmf.experiments.habit_page import habit_page, left_of_gap
+from recbole_dmf.experiments.habit_page import gap_to_paper, habit_page, left_of_gap
+from recbole_dmf.experiments.habits import EXPLAINS
 from recbole_dmf.experiments.measured_figures import (
     METRICS,
     both_shares,
     figures_on_test,
     markdown_table,
     signed,
+    signed_range,
 )
 from recbole_dmf.experiments.order_page import blocks_text, headline_table
 
@@ -183,8 +185,7 @@ def caution(folder: Path) -> str:
 def habits_text() -> str:
     """How much of the gap to the paper the habits of evaluation explain on ml-100k."""
     data = read_json(MEASURED / "habits-ml-100k.json")
-    added = data["gains"]["together, best of seeds"]["mean"]
-    gap = [paper - ours for paper, ours in zip(data["paper"], data["base"], strict=True)]
+    added, gap = data["gains"][EXPLAINS]["mean"], gap_to_paper(data)
     measured = figures(MEASURED / "ablation-ml-100k")
     code, text = measured["dmf-author-code"], measured["dmf-paper"]
     more = [code[side] - text[side] for side in (0, 1)]
@@ -212,7 +213,7 @@ def batch_text() -> str:
     for label in ("DMF-2-nce", "DMF-2-ce"):
         than = [difference(table, f"{label}-large-batch", label, metric) for metric in METRICS]
         ends += [abs(end) for d in than for end in (d.low, d.high)]
-        changes = [f"{signed(d.mean, 4)} ({signed(d.low, 4)} to {signed(d.high, 4)})" for d in than]
+        changes = [f"{signed(d.mean, 4)} ({signed_range(d.low, d.high)})" for d in than]
         found.append(f"{label} by {' / '.join(changes)}")
     return (
         "- On ml-1m DMF is trained with a batch of 16,384, a learning rate of .006, chosen by "

@@ -8,7 +8,7 @@ from pathlib import Path
 from recbole_dmf.commands.arguments import Parser
 from recbole_dmf.errors import UserError
 from recbole_dmf.experiments.claims import claims, claims_page
-from recbole_dmf.experiments.measured_figures import MINUS
+from recbole_dmf.experiments.render_text import ASCII_SIGNS
 from recbole_dmf.files import make_folder, write_text
 from recbole_dmf.manifest import commit, versions
 
@@ -43,6 +43,6 @@ def main(argv: Sequence[str]) -> int:
     write_text(out / "claims.json", json.dumps(data, indent=2) + "\n")
     page = claims_page(data)
     write_text(out / "claims.md", page)
-    print(page.replace(MINUS, "-"))  # a terminal may know ASCII alone
+    print(page.translate(ASCII_SIGNS))
     print(f"Written: {out / 'claims.json'}, {out / 'claims.md'}")
     return 0

@@ -71,12 +71,17 @@ def _shown(values: dict[str, Any]) -> str:
     )
 
 
+def misleading(found: dict[str, Any]) -> list[str]:
+    """The names of the findings that mislead."""
+    return [finding["name"] for finding in found["findings"] if finding["misleads"]]
+
+
 def summary(found: dict[str, Any]) -> str:
     """One sentence for a report."""
-    misleading = [f["name"] for f in found["findings"] if f["misleads"]]
-    if not misleading:
+    names = misleading(found)
+    if not names:
         return f"{found['dataset']}: all findings are harmless."
-    return one_line(f"{found['dataset']}: figures mislead by {', '.join(misleading)}.")
+    return one_line(f"{found['dataset']}: figures mislead by {', '.join(names)}.")
 
 
 def audit_text(found: dict[str, Any]) -> str:

@@ -231,8 +231,7 @@ def drawn_candidates(data: Audited) -> Finding:
     seen = np.bincount(data.user, minlength=data.shape[0])[candidates.user]
     unseen = (rank[1:].sum() - seen_sum) / np.maximum(1, data.shape[1] - 1 - seen)
     mean = (rank[candidates.items] * drawn).sum(axis=1) / np.maximum(1, drawn.sum(axis=1))
-    difference = float((mean - unseen).mean())
-    error = float((mean - unseen).std()) / np.sqrt(len(mean))
+    difference, error = _mean_and_error(mean - unseen)
     because = None
     if abs(difference) > max(_DRAWN, _STANDARD_ERRORS * error):
         more = "more" if difference > 0 else "less"

@@ -17,7 +17,7 @@ from recbole_dmf.experiments.claim_tables import (
     difference,
     read_table,
 )
-from recbole_dmf.experiments.measured_figures import signed
+from recbole_dmf.experiments.measured_figures import signed, signed_range
 from recbole_dmf.experiments.run_metrics import DEFAULT as METRICS
 from recbole_dmf.experiments.run_metrics import shown_name
 
@@ -277,17 +277,13 @@ def _measured_cells(row: Mapping[str, Any]) -> list[str]:
     if row["other"] is None:
         return [""] * 7
     p = "< 0.0001" if row["p_holm"] < 1e-4 else f"{row['p_holm']:.4f}"
-    interval = "" if row["low"] is None else _range(row["low"], row["high"])
+    interval = "" if row["low"] is None else signed_range(row["low"], row["high"])
     return [
         ", ".join([row["chance"], row["reading"], *(["misleading"] if row["misleads"] else [])]),
         row["other"],
         signed(row["difference"], 4),
         interval,
         p,
-        _range(row["seed_low"], row["seed_high"]),
+        signed_range(row["seed_low"], row["seed_high"]),
         "" if row["paper"] is None else signed(row["paper"], 3),
     ]
-
-
-def _range(low: float, high: float) -> str:
-    return f"{signed(low, 4)} to {signed(high, 4)}"

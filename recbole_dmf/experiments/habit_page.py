@@ -3,15 +3,14 @@
 from math import hypot
 from typing import Any
 
-from recbole_dmf.experiments.habits import BASE, HABITS
-from recbole_dmf.experiments.measured_figures import signed
+from recbole_dmf.experiments.habits import BASE, EXPLAINS, HABITS
+from recbole_dmf.experiments.measured_figures import signed, signed_range
 
-_EXPLAINS = "together, best of seeds"
 _NORMAL = 1.96  # standard deviations on each side of a 95 % interval
 _TOTALS = {
     "sum": "all added up, but `training items`",
     "together": "all but `training items` in one protocol, the mean of the seeds",
-    _EXPLAINS: "the same, the best of the seeds",
+    EXPLAINS: "the same, the best of the seeds",
 }
 
 
@@ -27,7 +26,7 @@ def habit_page(data: dict[str, Any]) -> str:
         "",
     ]
     if data["paper"]:
-        gap = [p - b for p, b in zip(data["paper"], base, strict=True)]
+        gap = gap_to_paper(data)
         deviation = data["draw_deviation"]
         text += [
             f"The paper has {data['paper'][0]:.3f} and {data['paper'][1]:.3f}: "
@@ -45,7 +44,7 @@ def habit_page(data: dict[str, Any]) -> str:
         cells = [f"{name}: {what}", "the protocol" if against == BASE else against]
         for side in (0, 1):
             low, high = gain["low"][side], gain["high"][side]
-            cells += [signed(gain["mean"][side], 4), f"{signed(low, 4)} to {signed(high, 4)}"]
+            cells += [signed(gain["mean"][side], 4), signed_range(low, high)]
         text.append("| " + " | ".join(cells) + " |")
     text += ["", *_verdict(data), ""]
     options = ", ".join(f"{k} {v}" for k, v in data["options"].items() if k != "data_path")
@@ -62,6 +61,11 @@ def habit_page(data: dict[str, Any]) -> str:
     return "\n".join(text) + "\n"
 
 
+def gap_to_paper(data: dict[str, Any]) -> list[float]:
+    """How far the paper's HR@10 and NDCG@10 are ahead, from what habits-DATASET.json has."""
+    return [paper - ours for paper, ours in zip(data["paper"], data["base"], strict=True)]
+
+
 def left_of_gap(data: dict[str, Any], side: int, more: float = 0.0) -> tuple[float, float, float]:
     """What the habits and `more` leave of the gap to the paper, with its 95 % interval.
 
@@ -70,8 +74,8 @@ def left_of_gap(data: dict[str, Any], side: int, more: float = 0.0) -> tuple[flo
         side: 0 for HR@10, 1 for NDCG@10.
         more: what something else adds.
     """
-    gain = {name: value[side] for name, value in data["gains"][_EXPLAINS].items()}
-    left = data["paper"][side] - data["base"][side] - gain["mean"] - more
+    gain = {name: value[side] for name, value in data["gains"][EXPLAINS].items()}
+    left = gap_to_paper(data)[side] - gain["mean"] - more
     draw = _NORMAL * data["draw_deviation"][side]
     above = hypot(gain["mean"] - gain["low"], draw)
     return left, left - hypot(gain["high"] - gain["mean"], draw), left + above
@@ -83,14 +87,14 @@ def _verdict(data: dict[str, Any]) -> list[str]:
         return []
     lines = []
     for side, metric in enumerate(("HR@10", "NDCG@10")):
-        gap = data["paper"][side] - data["base"][side]
-        gain = data["gains"][_EXPLAINS]["mean"][side]
+        gap = gap_to_paper(data)[side]
+        gain = data["gains"][EXPLAINS]["mean"][side]
         left, low, high = left_of_gap(data, side)
         part = "all" if high <= 0 else "not all" if low > 0 else "perhaps all"
         lines.append(
             f"- {metric}: together, with the best of {len(data['seeds'])} seeds, the habits add "
             f"{signed(gain, 4)}, {gain / gap:.0%} of the gap of {signed(gap, 4)}: they explain "
-            f"{part} of the gap. {signed(left, 4)} is left, {signed(low, 4)} to {signed(high, 4)}."
+            f"{part} of the gap. {signed(left, 4)} is left, {signed_range(low, high)}."
         )
     return lines
 

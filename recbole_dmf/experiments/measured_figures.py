@@ -32,6 +32,11 @@ def signed(value: float, digits: int) -> str:
     return ("+" if value > 0 else MINUS) + text
 
 
+def signed_range(low: float, high: float) -> str:
+    """The ends of an interval of a difference, or of its range over runs."""
+    return f"{signed(low, 4)} to {signed(high, 4)}"
+
+
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table."""
     lines = [header, ["---"] * len(header), *rows]

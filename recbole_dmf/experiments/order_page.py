@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import fmean
 
 from recbole_dmf.errors import UserError
+from recbole_dmf.experiments.audit_file import misleading
 from recbole_dmf.experiments.measured_figures import both_shares, figures_on_test, markdown_table
 from recbole_dmf.experiments.plan import read_experiment
 
@@ -145,15 +146,14 @@ def blocks_text(measured: Path) -> str:
 
 def _caution(measured: Path, dataset: str) -> str:
     """What the audit says against a data set's figures; "" where it finds nothing."""
-    found = json.loads((measured / f"audit-{dataset}.json").read_text())
-    misleading = [finding["name"] for finding in found["findings"] if finding["misleads"]]
-    if not misleading:
+    names = misleading(json.loads((measured / f"audit-{dataset}.json").read_text()))
+    if not names:
         return ""
-    others = [name for name in misleading if name not in _MENDED_BY_WARM]
+    others = [name for name in names if name not in _MENDED_BY_WARM]
     mended = "The warm reading, which leads, answers those of cold items"
     mended += f", not {', '.join(others)}." if others else "."
     audit = f"[audit](audit-{dataset}.json)"
-    return f"\n**Figures mislead ({audit}): {', '.join(misleading)}.** {mended}\n"
+    return f"\n**Figures mislead ({audit}): {', '.join(names)}.** {mended}\n"
 
 
 def headline_table(measured: Path, readings: Mapping[str, str]) -> str:

@@ -9,15 +9,16 @@ from recbole_dmf.experiments.result_notes import BOLD
 from recbole_dmf.experiments.result_tables import DASH, ResultTable
 from recbole_dmf.experiments.runs import Compared
 
+ASCII_SIGNS = str.maketrans({"±": "+-", MINUS: "-", DASH: "-"})  # all that a console may know
+
 
 def render_console(c: Compared, tables: Sequence[ResultTable], notes: Sequence[str]) -> str:
     """Plain text, at most ASCII signs of our own."""
     from tabulate import tabulate  # comes with RecBole
 
-    ascii_signs = str.maketrans({"±": "+-", MINUS: "-", DASH: "-"})
     parts = [f"{c.title} ({c.dataset})", *(f"WARNING: {w}" for w in c.warnings)]
     for table in tables:
-        rows = [[text.translate(ascii_signs) for text, _ in row] for row in table.rows]
+        rows = [[text.translate(ASCII_SIGNS) for text, _ in row] for row in table.rows]
         others = "left" if table.prose else "right"
         align = ["left"] + [others] * (len(table.header) - 1)
         parts.append(
@@ -30,7 +31,7 @@ def render_console(c: Compared, tables: Sequence[ResultTable], notes: Sequence[s
                 maxcolwidths=[26, 34, 56] if table.prose else None,
             )
         )
-    parts.append("\n".join(note.translate(ascii_signs) for note in notes if note != BOLD))
+    parts.append("\n".join(note.translate(ASCII_SIGNS) for note in notes if note != BOLD))
     return "\n\n".join(parts)
 
 

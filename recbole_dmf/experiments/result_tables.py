@@ -15,7 +15,7 @@ from recbole_dmf.evaluation.significance import (
 )
 from recbole_dmf.experiments import audit_file, plots
 from recbole_dmf.experiments.finished_run import Run, best_epoch, mean_per_user, n_parameters
-from recbole_dmf.experiments.measured_figures import signed
+from recbole_dmf.experiments.measured_figures import signed, signed_range
 from recbole_dmf.experiments.result_notes import papers_metrics, result_notes
 from recbole_dmf.experiments.run_metrics import MAX_K, headline, shown_name
 from recbole_dmf.experiments.runs import Compared
@@ -195,14 +195,14 @@ def _pairs(
 
 
 def _pair(label: str, metric: str, t: Comparison) -> list[tuple[str, bool]]:
-    seeds = f"{signed(t.seed_low, 4)} to {signed(t.seed_high, 4)}"
+    seeds = signed_range(t.seed_low, t.seed_high)
     return _unemphasised(
         (
             label,
             shown_name(metric),
             t.other,
             signed(t.difference, 4),
-            f"{signed(t.low, 4)} to {signed(t.high, 4)}",
+            signed_range(t.low, t.high),
             _p(t.p_value),
             _p(t.p_holm) + (" *" if t.significant else ""),
             seeds if t.seed_low < t.seed_high else NO_VALUE,
